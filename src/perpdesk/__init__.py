@@ -1,0 +1,1 @@
+"""Perpdesk: an open trading desk for perpetual-futures DEXs."""

@@ -1,0 +1,1 @@
+"""Values and arithmetic of perpetual futures. Pure: no I/O, no clock of its own, nothing of ours imported."""

@@ -1,0 +1,1 @@
+"""Connectors: every venue behind one port, live or simulated, in our vocabulary."""

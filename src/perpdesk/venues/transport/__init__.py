@@ -1,0 +1,1 @@
+"""How bytes reach a venue: two small ports, and their pooled live and in-memory forms."""
