@@ -1,0 +1,76 @@
+"""Opening: first leg, hedge what filled, until both legs agree or both are flat."""
+
+from decimal import Decimal
+
+from perpdesk.arbitrage.legs import is_balanced, open_leg, trim
+from perpdesk.arbitrage.steps import Become, CancelOrder, Situation, Step, is_pausing, tend_live_order
+from perpdesk.domain.orders import TimeInForce
+from perpdesk.domain.pairs import EntryStyle, Leg, OrderRecord, OrderState, PairState, Purpose
+
+
+def decide_opening(s: Situation) -> list[Step]:
+    """The next steps of a pair that is being opened; both legs may move at once."""
+    first, second = s.ledger.pair.first_leg, s.ledger.pair.first_leg.other
+    is_first_bound, first_step = tend_live_order(s, first)
+    steps = [step for step in (_withdraw(s, first) or first_step,) if step is not None]
+    is_second_bound, second_step = tend_live_order(s, second)
+    if is_second_bound:
+        return steps if second_step is None else [*steps, second_step]
+    if not is_balanced(s):
+        return steps + _balance(s, is_first_bound)
+    if is_first_bound:
+        return steps
+    if s.ledger.held(first) > s.ledger.tolerance:
+        return [Become(PairState.OPEN)]
+    if s.ledger.attempts(first, Purpose.ENTRY) == 0:
+        is_resting = s.ledger.pair.entry_style is EntryStyle.MAKER
+        entry = open_leg(s, first, Purpose.ENTRY, s.ledger.pair.size_target, 0, is_resting)
+        return [] if entry is None else [entry]
+    return [Become(PairState.CLOSING, "entry not filled")]
+
+
+def _withdraw(s: Situation, first: Leg) -> Step | None:
+    """A resting first leg is cancelled once it has waited long enough, and again while the cancel goes unheard."""
+    record = s.ledger.live_order(first)
+    if record is None or first in s.busy or not _is_resting(record):
+        return None
+    if s.now_ms - record.journalled_at_ms < s.settings.entry.maker_wait_ms:
+        return None
+    asked_ms = record.cancel_requested_at_ms
+    if asked_ms is not None and s.now_ms - asked_ms < 4 * s.settings.execution.order_check_ms:
+        return None
+    return CancelOrder(first, record)
+
+
+def _is_resting(record: OrderRecord) -> bool:
+    rests = record.intent.time_in_force in (TimeInForce.POST_ONLY, TimeInForce.GTC)
+    return rests and record.state is OrderState.ACCEPTED
+
+
+def _balance(s: Situation, is_first_bound: bool) -> list[Step]:
+    """Hedge what the first leg filled beyond the second; take it back when that can not be done in time."""
+    first, second = s.ledger.pair.first_leg, s.ledger.pair.first_leg.other
+    missing = s.markets[second].floor_size(s.ledger.held(first) - s.ledger.held(second))
+    if missing <= 0:
+        return trim(s)
+    attempts = s.ledger.attempts(second, Purpose.HEDGE)
+    if attempts >= s.settings.execution.hedge_attempts_max or _is_naked_too_long(s):
+        return [] if is_first_bound else trim(s)
+    if not _is_hedgeable(s, second, missing):
+        return [] if is_first_bound else trim(s)  # while the first leg still fills, more may come to hedge at once
+    if is_pausing(s, second, attempts):
+        return []
+    hedge = open_leg(s, second, Purpose.HEDGE, missing, attempts, is_resting=False)
+    return [] if hedge is None else [hedge]
+
+
+def _is_naked_too_long(s: Situation) -> bool:
+    since_ms = s.ledger.naked(s.now_ms).since_ms
+    return since_ms is not None and s.now_ms - since_ms > s.settings.execution.naked_ms_max
+
+
+def _is_hedgeable(s: Situation, leg: Leg, size: Decimal) -> bool:
+    """Whether the leg's venue takes an opening order this small; an unknown price leaves it to the venue."""
+    book = s.books[leg]
+    mid = None if book is None else book.mid
+    return mid is None or s.markets[leg].accepts(size, Decimal(repr(mid)))

@@ -1,0 +1,180 @@
+"""One pair's books: its orders, the fills that really happened, the funding that was really paid.
+
+Quantities come from fills alone. What the venue says of an order only tells whether fills are still missing.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from decimal import Decimal
+
+from perpdesk.domain.funding import FundingPayment
+from perpdesk.domain.numbers import ZERO
+from perpdesk.domain.orders import Fill, OrderReport, OrderStatus
+from perpdesk.domain.pairs import Leg, OrderRecord, OrderState, Pair, Purpose
+from perpdesk.domain.pnl import PnlParts, PricedFill, attribute
+
+
+@dataclass(frozen=True, slots=True)
+class Naked:
+    """Time and notional with legs that differ by more than the tolerance.
+
+    Attributes:
+        ms: Total. ms_max: Longest stretch. usd_ms: Integral of notional over time. since_ms: Start of the stretch that is
+            still going on, None when the legs agree.
+    """
+
+    ms: int
+    ms_max: int
+    usd_ms: Decimal
+    stretches_ms: tuple[int, ...]
+    since_ms: int | None
+
+
+class Ledger:
+    """Everything the desk knows of one pair, in memory; the journal holds the same on disk."""
+
+    def __init__(
+        self,
+        pair: Pair,
+        tolerance: Decimal,
+        orders: Iterable[OrderRecord] = (),
+        fills: Iterable[Fill] = (),
+        payments: Iterable[FundingPayment] = (),
+    ) -> None:
+        self.pair = pair
+        self.tolerance = tolerance
+        self.orders: dict[int, OrderRecord] = {order.intent.client_id: order for order in orders}
+        self._fills: dict[tuple[str, str], Fill] = {}
+        self._payments: dict[tuple[str, str], FundingPayment] = {}
+        self._filled: dict[int, Decimal] = {}
+        self._held: dict[Leg, Decimal] = {Leg.LONG: ZERO, Leg.SHORT: ZERO}
+        for fill in fills:
+            self.add_fill(fill)
+        for payment in payments:
+            self.add_payment(payment)
+
+    # What happened ---------------------------------------------------------------------------------------------------
+
+    def add_fill(self, fill: Fill) -> bool:
+        """Take a fill; False when it is known already."""
+        key = (fill.venue.value, fill.trade_id)
+        if key in self._fills:
+            return False
+        self._fills[key] = fill
+        leg = self.pair.leg_on(fill.venue)
+        self._held[leg] += fill.size * (1 if fill.side is leg.opening_side else -1)
+        if fill.client_id is not None:
+            self._filled[fill.client_id] = self._filled.get(fill.client_id, ZERO) + fill.size
+        return True
+
+    def add_payment(self, payment: FundingPayment) -> bool:
+        """Take a funding payment; False when it is known already."""
+        key = (payment.venue.value, payment.payment_id)
+        if key in self._payments:
+            return False
+        self._payments[key] = payment
+        return True
+
+    def take_report(self, report: OrderReport) -> OrderRecord | None:
+        """Fold what the venue says of an order into its record; the changed record, or None when nothing changed.
+
+        A report never takes a final order back, and a smaller filled amount never replaces a larger one.
+        """
+        record = self.orders.get(report.client_id)
+        if record is None:
+            return None
+        state = OrderState.FINAL if report.status.is_final or record.state is OrderState.FINAL else OrderState.ACCEPTED
+        filled = max(record.filled_reported, report.filled_size)
+        reason = report.reason or record.reason
+        if report.status is OrderStatus.FILLED:
+            filled = max(filled, record.intent.size if report.filled_size == 0 else report.filled_size)
+        changed = replace(record, state=state, filled_reported=filled, reason=reason)
+        if changed == record:
+            return None
+        self.orders[report.client_id] = changed
+        return changed
+
+    # What holds ------------------------------------------------------------------------------------------------------
+
+    @property
+    def fills(self) -> tuple[Fill, ...]:
+        return tuple(sorted(self._fills.values(), key=lambda fill: (fill.at_ms, fill.trade_id)))
+
+    @property
+    def payments(self) -> tuple[FundingPayment, ...]:
+        return tuple(self._payments.values())
+
+    def held(self, leg: Leg) -> Decimal:
+        """Units of the asset a leg holds in its own direction; negative only if something reversed it."""
+        return self._held[leg]
+
+    @property
+    def imbalance(self) -> Decimal:
+        """Long leg less short leg, units of the asset."""
+        return self._held[Leg.LONG] - self._held[Leg.SHORT]
+
+    @property
+    def is_flat(self) -> bool:
+        return self._held[Leg.LONG] == 0 and self._held[Leg.SHORT] == 0
+
+    def filled(self, client_id: int) -> Decimal:
+        """What fills have shown of one order."""
+        return self._filled.get(client_id, ZERO)
+
+    def is_missing_fills(self, record: OrderRecord) -> bool:
+        """Whether the venue reported more filled than fills have shown."""
+        return record.filled_reported > self.filled(record.intent.client_id)
+
+    def live_order(self, leg: Leg) -> OrderRecord | None:
+        """The order of `leg` that can still change, or whose fills are not all here yet; at most one by construction."""
+        for record in self.orders.values():
+            if record.leg is leg and (record.state is not OrderState.FINAL or self.is_missing_fills(record)):
+                return record
+        return None
+
+    def attempts(self, leg: Leg, *purposes: Purpose) -> int:
+        """How many orders of these purposes the leg has had."""
+        return sum(1 for record in self.orders.values() if record.leg is leg and record.purpose in purposes)
+
+    def last_order_at_ms(self, leg: Leg) -> int | None:
+        """When the leg's latest order was journalled."""
+        return max((r.journalled_at_ms for r in self.orders.values() if r.leg is leg), default=None)
+
+    def pnl(self, marks: dict[tuple[str, str], Decimal]) -> PnlParts:
+        """The pair's money so far by source; see `domain.pnl.attribute`."""
+        return attribute(self.priced_fills(), self.payments, marks)
+
+    def priced_fills(self) -> list[PricedFill]:
+        """Fills beside their decision's mid; a fill of no known order (liquidation) is its own yardstick."""
+        return [PricedFill(fill, self._decision_mid(fill)) for fill in self._fills.values()]
+
+    def _decision_mid(self, fill: Fill) -> Decimal:
+        record = None if fill.client_id is None else self.orders.get(fill.client_id)
+        return fill.price if record is None else record.decision_mid
+
+    def naked(self, now_ms: int) -> Naked:
+        """Exposure of unequal legs, by the venues' own fill times, up to `now_ms`."""
+        held = {Leg.LONG: ZERO, Leg.SHORT: ZERO}
+        total, usd_ms, stretches = 0, ZERO, list[int]()
+        since: int | None = None
+        last_ms, price = 0, ZERO
+        for fill in (*self.fills, None):
+            at_ms = now_ms if fill is None else fill.at_ms
+            gap = abs(held[Leg.LONG] - held[Leg.SHORT])
+            if since is not None:
+                usd_ms += gap * price * max(at_ms - last_ms, 0)
+            if fill is None:
+                break
+            leg = self.pair.leg_on(fill.venue)
+            held[leg] += fill.size * (1 if fill.side is leg.opening_side else -1)
+            last_ms, price = at_ms, fill.price
+            is_naked = abs(held[Leg.LONG] - held[Leg.SHORT]) > self.tolerance
+            if is_naked and since is None:
+                since = at_ms
+            elif not is_naked and since is not None:
+                stretches.append(at_ms - since)
+                total, since = total + at_ms - since, None
+        open_ms = 0 if since is None else max(now_ms - since, 0)
+        if since is not None:
+            stretches.append(open_ms)
+        return Naked(total + open_ms, max(stretches, default=0), usd_ms, tuple(stretches), since)

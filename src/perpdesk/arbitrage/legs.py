@@ -1,0 +1,59 @@
+"""Orders of one leg: opening what is missing, reducing what is too much. Pure; None means not now."""
+
+from decimal import Decimal
+
+from perpdesk.arbitrage.prices import resting_price, taking_price
+from perpdesk.arbitrage.steps import PlaceOrder, RefreshBook, Situation, Step, is_pausing, tend_live_order
+from perpdesk.domain.orders import TimeInForce
+from perpdesk.domain.pairs import Leg, Purpose
+
+
+def open_leg(s: Situation, leg: Leg, purpose: Purpose, size: Decimal, attempt: int, is_resting: bool) -> Step | None:
+    """Buy or sell to open `size`, taking within the band or resting at the touch."""
+    book, market, side = s.books[leg], s.markets[leg], leg.opening_side
+    if book is None:
+        return RefreshBook(leg)
+    execution = s.settings.execution
+    price = resting_price(book, market, side) if is_resting else taking_price(book, market, side, attempt, execution)
+    if price is None:
+        return RefreshBook(leg)
+    return PlaceOrder(
+        leg,
+        purpose,
+        side,
+        size,
+        price.limit,
+        price.mid,
+        TimeInForce.POST_ONLY if is_resting else TimeInForce.IOC,
+        is_reduce_only=False,
+    )
+
+
+def reduce_leg(s: Situation, leg: Leg, purpose: Purpose, size: Decimal) -> Step | None:
+    """Take `size` off a leg, reduce-only, as soon as its last order is through and its pause is over."""
+    is_bound, step = tend_live_order(s, leg)
+    if is_bound:
+        return step
+    attempts = s.ledger.attempts(leg, Purpose.TRIM, Purpose.CLOSE)
+    if is_pausing(s, leg, attempts):
+        return None
+    size = s.markets[leg].floor_size(min(size, s.ledger.held(leg)))
+    if size <= 0:
+        return None
+    book, market, side = s.books[leg], s.markets[leg], leg.opening_side.opposite
+    price = None if book is None else taking_price(book, market, side, min(attempts, 10), s.settings.execution)
+    if price is None:
+        return RefreshBook(leg)
+    return PlaceOrder(leg, purpose, side, size, price.limit, price.mid, TimeInForce.IOC, is_reduce_only=True)
+
+
+def trim(s: Situation) -> list[Step]:
+    """Take the larger leg back to the smaller one."""
+    leg = Leg.LONG if s.ledger.imbalance > 0 else Leg.SHORT
+    step = reduce_leg(s, leg, Purpose.TRIM, abs(s.ledger.imbalance))
+    return [] if step is None else [step]
+
+
+def is_balanced(s: Situation) -> bool:
+    """Whether the legs agree as closely as both venues can express."""
+    return abs(s.ledger.imbalance) <= s.ledger.tolerance
