@@ -13,7 +13,7 @@ prices and funding interval), `margin`, `checks` (what is refused), `clearing` (
 """
 
 import heapq
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from decimal import Decimal
 
 from perpdesk.domain.assets import VenueName
@@ -330,11 +330,15 @@ class Exchange:
             if market.index_price is not None:
                 self._told.prices_changed(market)
 
-    def settle_funding(self) -> None:
-        """Charge every open position one hour's funding at the running estimate and start a new interval."""
+    def settle_funding(self, symbols: Collection[str] | None = None) -> None:
+        """Charge every open position one hour's funding at the running estimate and start a new interval.
+
+        `symbols` cuts it to those markets: recorded data may know one market's rate of an hour and not another's.
+        """
         with self._told:
             for market in self._markets.values():
-                if market.index_price is not None:
+                is_due = symbols is None or market.symbol in symbols
+                if is_due and market.index_price is not None:
                     self._clearing.settle_funding(market)
                     self._told.prices_changed(market)
 
