@@ -23,6 +23,8 @@ def decide_opening(s: Situation) -> list[Step]:
     if s.ledger.held(first) > s.ledger.tolerance:
         return [Become(PairState.OPEN)]
     if s.ledger.attempts(first, Purpose.ENTRY) == 0:
+        if s.now_ms - s.ledger.pair.decided_at_ms > s.settings.execution.order_ttl_ms:
+            return [Become(PairState.CLOSING, "entry came too late")]
         is_resting = s.ledger.pair.entry_style is EntryStyle.MAKER
         entry = open_leg(s, first, Purpose.ENTRY, s.ledger.pair.size_target, 0, is_resting)
         return [] if entry is None else [entry]

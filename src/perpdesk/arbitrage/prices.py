@@ -48,8 +48,6 @@ def resting_price(book: Book, market: Market, side: Side) -> BandedPrice | None:
     if bid is None or ask is None or bid[0] >= ask[0]:
         return None
     mid = (exact(bid[0]) + exact(ask[0])) / 2
-    if side is Side.BUY:
-        limit = market.price_grid.floor(exact(bid[0]))
-    else:
-        limit = market.price_grid.ceil(exact(ask[0]))
+    grid = market.price_grid
+    limit = grid.floor(exact(bid[0])) if side is Side.BUY else grid.ceil(exact(ask[0]))
     return BandedPrice(limit, mid) if limit > 0 else None

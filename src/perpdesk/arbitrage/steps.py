@@ -110,5 +110,5 @@ def is_pausing(s: Situation, leg: Leg, attempts: int) -> bool:
     if last_ms is None or attempts == 0:
         return False
     execution = s.settings.execution
-    pause_ms = min(execution.retry_ms * 2 ** min(attempts - 1, 10), execution.retry_ms_max)
+    pause_ms = min(execution.retry_ms << min(attempts - 1, 10), execution.retry_ms_max)
     return s.now_ms - last_ms < pause_ms
