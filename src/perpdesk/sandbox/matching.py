@@ -20,7 +20,8 @@ BookLevel = tuple[Decimal, Decimal, int]
 
 def whole_lots(size: Decimal, lot: Decimal) -> Decimal:
     """`size` (>= 0) without what is less than a lot: a driver's odd sizes never leave an account with an odd position."""
-    return size - size % lot
+    odd = size % lot
+    return size - odd if odd else size
 
 
 class BookSide:
