@@ -115,7 +115,7 @@ class InMemorySocket:
         self._down = Line(self._clock, self._arrive_at_client)
         self._up = Line(self._clock, self._arrive_at_venue)
         self._up.start()
-        self._venue_end = _VenueEnd(self)
+        self._venue_end = _VenueEnd(self, self._clock)
 
     async def open(self, headers: Mapping[str, str]) -> None:
         """Shake hands; SocketUnavailable when the venue refuses or the wire is cut meanwhile."""
@@ -266,8 +266,9 @@ class InMemorySocket:
 class _VenueEnd:
     """The `SocketPeer` a wire server writes to, and the session that reads for it."""
 
-    def __init__(self, wire: InMemorySocket) -> None:
+    def __init__(self, wire: InMemorySocket, clock: Clock) -> None:
         self._wire = wire
+        self._clock = clock
         self._session: WireSession | None = None
         self._is_told = False
         self.is_ended = False
@@ -281,7 +282,7 @@ class _VenueEnd:
             return
         self.is_ended = True
         self._wire.end_from_venue(f"{code} {reason}".rstrip())
-        self._wire._clock.call_later_ms(0, self._tell_session)
+        self._clock.call_later_ms(0, self._tell_session)
 
     def take(self, session: WireSession) -> None:
         self._session = session
