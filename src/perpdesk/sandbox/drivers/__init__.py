@@ -1,0 +1,1 @@
+"""What moves the simulated venues: a synthetic market fitted to recordings, or the recordings themselves."""
