@@ -119,7 +119,7 @@ def range_volatility(data: Recordings) -> dict[str, float]:
     names = {row["market_id"]: row["symbol"] for row in data.document(recordings.LIGHTER_MARKETS)}
     stats = data.table(recordings.LIGHTER_STATS, "market_id", "daily_price_low", "daily_price_high")
     found: dict[str, float] = {}
-    for market_id, low, high in stats.group_by("market_id").median().iter_rows():
+    for market_id, low, high in stats.group_by("market_id").median().sort("market_id").iter_rows():
         asset = listing_of(VenueName.LIGHTER, names[market_id]).asset if market_id in names else None
         if asset in CLASS_OF and low and high:
             found[asset] = sqrt(log(high / low) ** 2 / (4 * log(2)) / 24)
@@ -276,7 +276,9 @@ def _hyperliquid_flow(data: Recordings) -> Flow:
     rates, orders = [], []
     for coin in ("BTC", "ETH"):
         columns = ("trade_id", "exchange_timestamp", "side", "price", "size")
-        trades = data.table(recordings.hyperliquid_trades_of(coin), *columns).unique("trade_id")
+        trades = data.table(recordings.hyperliquid_trades_of(coin), *columns).unique(
+            "trade_id", keep="first", maintain_order=True
+        )
         taken = trades.group_by("exchange_timestamp", "side").agg(usd=(pl.col("price") * pl.col("size")).sum())
         stamps = trades["exchange_timestamp"]
         rates.append(len(taken) / (_number(stamps.max()) - _number(stamps.min())) * 1_000)
@@ -289,11 +291,11 @@ def _lighter_daily_usd(data: Recordings) -> dict[AssetClass, float]:
     names = {row["market_id"]: row["symbol"] for row in data.document(recordings.LIGHTER_MARKETS)}
     stats = data.table(recordings.LIGHTER_STATS, "market_id", "daily_quote_token_volume")
     volumes: dict[AssetClass, list[float]] = {}
-    for market_id, usd in stats.group_by("market_id").median().iter_rows():
+    for market_id, usd in stats.group_by("market_id").median().sort("market_id").iter_rows():
         kind = CLASS_OF.get(listing_of(VenueName.LIGHTER, names[market_id]).asset) if market_id in names else None
         if kind is not None:
             volumes.setdefault(kind, []).append(usd)
-    return {kind: _number(pl.Series(usd).median()) for kind, usd in volumes.items()}
+    return {kind: _number(pl.Series(volumes[kind]).median()) for kind in AssetClass if kind in volumes}
 
 
 def _lognormal(values: pl.Series) -> tuple[float, float]:

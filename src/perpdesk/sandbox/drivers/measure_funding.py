@@ -113,7 +113,7 @@ def _hourly_rates(data: Recordings) -> pl.DataFrame:
     )
     hour = pl.col("timestamp").dt.truncate("1h").dt.epoch("s") // 3600
     off = (pl.col("funding_rate") * 10_000 - pl.col("base")) * RATE_HOURS
-    return rates.join(baselines, on="venue").select("venue", "coin", hour=hour, off_bps=off)
+    return rates.join(baselines, on="venue", maintain_order="left").select("venue", "coin", hour=hour, off_bps=off)
 
 
 def _is_off(off_bps: float) -> bool:
