@@ -6,7 +6,7 @@ whose request died with an earlier process like any order whose answer was lost.
 
 import asyncio
 from collections import deque
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -45,6 +45,7 @@ from perpdesk.domain.pairs import Leg, PairState
 from perpdesk.market.view import FreshnessLimits, MarketView
 from perpdesk.store.failures import StoreError
 from perpdesk.store.journal import Journal
+from perpdesk.store.trail import Opportunity as OpportunityRow
 from perpdesk.venues.base import (
     BookChanged,
     Filled,
@@ -59,7 +60,11 @@ from perpdesk.venues.base import (
 
 log = structlog.get_logger(__name__)
 
-DECIDERS = {PairState.OPENING: decide_opening, PairState.OPEN: decide_holding, PairState.CLOSING: decide_closing}
+DECIDERS: Mapping[PairState, Callable[[Situation], list[Step]]] = {
+    PairState.OPENING: decide_opening,
+    PairState.OPEN: decide_holding,
+    PairState.CLOSING: decide_closing,
+}
 
 CONFIRM_RETRY_MS = 1_000
 """Pause between looks at the venues while a pair that seems flat is confirmed to be flat."""
@@ -85,6 +90,9 @@ class Desk:
         journal: Of an open store. run_id, salt: The store's, for the rows and client ids of this run.
     """
 
+    deciders: Mapping[PairState, Callable[[Situation], list[Step]]] = DECIDERS
+    executor_type: type[Executor] = Executor
+
     def __init__(
         self,
         venues: Mapping[VenueName, Venue],
@@ -104,7 +112,7 @@ class Desk:
         self.guard = Guard(clock)
         self.portfolio = Portfolio(journal, self.view, clock, salt)
         self.reconciler = Reconciler(venues, clock, self.portfolio.since_ms, self._take_fills, self._take_payments)
-        self.executor = Executor(venues, journal, self.reconciler, clock, settings, salt)
+        self.executor = self.executor_type(venues, journal, self.reconciler, clock, settings, salt)
         self.counters = DeskCounters()
         self.scanner: Scanner | None = None
         self._openings: Openings | None = None
@@ -224,7 +232,7 @@ class Desk:
         if ledger.pair.state is PairState.OPEN:
             self._consider_exit(ledger)
         situation = self.situation(ledger)
-        for step in DECIDERS[ledger.pair.state](situation):
+        for step in self.deciders[ledger.pair.state](situation):
             self._start_step(ledger, step)
 
     def situation(self, ledger: Ledger) -> Situation:
@@ -357,8 +365,15 @@ class Desk:
                 if self.accepts_entries and not self._is_stopping:
                     await self._enter(opportunity)
         if self._take_due("sample", None, self._settings.opportunity_sample_ms):
-            rows = [opportunity.as_dict() for opportunity in self.scanner.best.values()]
-            await self._journal.sample_opportunities(self._run_id, self._clock.wall_ms(), rows)
+            await self._journal.sample_opportunities(self._samples(self.scanner))
+
+    def _samples(self, scanner: Scanner) -> list[OpportunityRow]:
+        """The current scan as rows for the store."""
+        now_ms = self._clock.wall_ms()
+        return [
+            OpportunityRow(now_ms, asset, best.long_venue, best.short_venue, best.as_dict())
+            for asset, best in scanner.best.items()
+        ]
 
     async def _enter(self, opportunity: Opportunity) -> None:
         if self._openings is None:

@@ -125,7 +125,10 @@ def _judge(
             "USD",
         ),
         Check("spread", spread, entry.spread_bps_max, "bps", is_floor=False),
-        Check("price difference", None if basis is None else abs(basis), entry.basis_bps_max, "bps", is_floor=False),
+        Check(
+            "adverse price difference", None if basis is None else -basis, entry.basis_bps_max, "bps", is_floor=False
+        ),
+        Check("price difference", None if basis is None else abs(basis), entry.basis_sane_bps, "bps", is_floor=False),
     )
     return Opportunity(
         grid.assets[asset_at],

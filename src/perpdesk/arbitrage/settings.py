@@ -21,7 +21,10 @@ class EntrySettings(_Section):
     break_even_hours_max: float = Field(36.0, gt=0, description="Longest time for carry to repay all costs, hours")
     hold_hours: float = Field(48.0, gt=0, description="Hours that costs are spread over when an edge is judged")
     spread_bps_max: float = Field(15.0, gt=0, description="Widest book spread of either leg, bps")
-    basis_bps_max: float = Field(25.0, gt=0, description="Largest price difference between the venues, either way, bps")
+    basis_bps_max: float = Field(25.0, gt=0, description="Most the long venue may be dearer than the short one, bps")
+    basis_sane_bps: float = Field(
+        300.0, gt=0, description="Price difference beyond which the data is not believed, bps"
+    )
     depth_share_max: float = Field(0.25, gt=0, le=1, description="Most of the depth inside depth_bps that we may take")
     depth_bps: float = Field(20.0, gt=0, description="How far from the mid depth is counted, bps")
     margin_share_max: float = Field(0.5, gt=0, le=1, description="Most of a venue's free margin one leg may use")
