@@ -1,15 +1,12 @@
 """The per-account reads: state, orders, fills, funding, fees and history."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
 from perpdesk.domain.clock import Clock
-from perpdesk.domain.fees import FeeRates
 from perpdesk.domain.numbers import ZERO
 from perpdesk.sandbox.exchange import Exchange, SimAccount, SimFill
-from perpdesk.sandbox.wire.hyperliquid.candles import DAY_MS
 from perpdesk.sandbox.wire.hyperliquid.encode import (
     RATE_PLACES,
     Row,
@@ -23,19 +20,12 @@ from perpdesk.sandbox.wire.hyperliquid.encode import (
     rounded_text,
     user_funding_row,
 )
-from perpdesk.sandbox.wire.hyperliquid.ledger import AddressRecord, DayVolume, EquitySample, FundingSums, Ledger
+from perpdesk.sandbox.wire.hyperliquid.ledger import AddressRecord, FundingSums, Ledger
 from perpdesk.sandbox.wire.hyperliquid.query import Query
 
 FILLS_MAX = 2_000
 ROWS_MAX = 500
-FREE_REQUESTS = 10_000
-FEE_DAYS = 15
-POINTS_MAX = 76
-"""Most points of one portfolio curve, as in the recorded reply."""
-
-_VIP_CUTOFFS_USD = ("5000000.0", "25000000.0", "100000000.0", "500000000.0", "2000000000.0", "7000000000.0")
 _WITHDRAWABLE_SHARE = Decimal("0.1")  # positions keep a tenth of their notional from being withdrawn
-_WINDOWS_MS = (("day", DAY_MS), ("week", 7 * DAY_MS), ("month", 30 * DAY_MS), ("allTime", None))
 
 
 class AccountReads:
@@ -59,15 +49,7 @@ class AccountReads:
             "userTwapSliceFills": lambda query: self._nothing(query),
             "userFunding": self._fundings,
             "userNonFundingLedgerUpdates": self._transfers,
-            "userFees": self._fees,
-            "userRateLimit": self._rate_limit,
-            "userRole": self._role,
-            "userAbstraction": self._abstraction,
-            "extraAgents": self._extra_agents,
-            "subAccounts": self._no_sub_accounts,
             "userVaultEquities": lambda query: self._nothing(query),
-            "maxBuilderFee": self._max_builder_fee,
-            "portfolio": self._portfolio,
             "activeAssetData": self._active_asset_data,
         }
 
@@ -146,8 +128,11 @@ class AccountReads:
         market = self._exchange.markets.get(symbol)
         if account is None or market is None:
             return None
+        try:
+            mark = self._exchange.mark_price(symbol)
+        except KeyError:
+            return None  # no price yet, so no size to speak of
         leverage = self._leverage(account, symbol)
-        mark = self._exchange.mark_price(symbol)
         available = self._exchange.available_usd(account.account_id)
         size = available * leverage / mark // market.lot * market.lot
         return {
@@ -192,6 +177,11 @@ class AccountReads:
             "status": order_status(order),
             "statusTimestamp": order.changed_at_ms or order.placed_at_ms,
         }
+
+    def _nothing(self, query: Query) -> list[Row]:
+        """Lists that are always empty here: slices of timed orders, shares in vaults."""
+        query.address()
+        return []
 
     # Fills, funding, transfers ---------------------------------------------------------------------------------------
 
@@ -238,119 +228,6 @@ class AccountReads:
         rows = [row for row in self.transfer_rows(query.address()) if start_ms <= row["time"] <= end_ms]
         return rows[:ROWS_MAX]
 
-    # Standing --------------------------------------------------------------------------------------------------------
-
-    def _fees(self, query: Query) -> Row:
-        address = query.address()
-        account = self._ledger.account(address)
-        rules = self._exchange.rules
-        rates = rules.fee_tiers[account.fee_tier if account is not None else rules.default_tier]
-        record = self._ledger.record(account.account_id) if account is not None else AddressRecord()
-        today = self._clock.wall_ms() // DAY_MS
-        return {
-            "dailyUserVlm": [self._day_row(record, day) for day in range(today - FEE_DAYS + 1, today + 1)],
-            "feeSchedule": self._fee_schedule(),
-            "userCrossRate": decimal_text(rates.taker),
-            "userAddRate": decimal_text(rates.maker),
-            "userSpotCrossRate": "0.0007",
-            "userSpotAddRate": "0.0004",
-            "activeReferralDiscount": "0.0",
-            "activeStakingDiscount": {"bpsOfMaxSupply": "0.0", "discount": "0.0"},
-            "stakingLink": None,
-            "trial": None,
-            "feeTrialEscrow": "0.0",
-            "nextTrialAvailableTimestamp": None,
-        }
-
-    def _day_row(self, record: AddressRecord, day: int) -> Row:
-        own = record.days.get(day, DayVolume())
-        return {
-            "date": datetime.fromtimestamp(day * DAY_MS / 1000, UTC).strftime("%Y-%m-%d"),
-            "userCross": money_text(own.cross_usd),
-            "userAdd": money_text(own.add_usd),
-            "exchange": money_text(self._ledger.venue_days.get(day, ZERO)),
-        }
-
-    def _fee_schedule(self) -> Row:
-        tiers = dict(self._exchange.rules.fee_tiers)
-        base = tiers.pop(self._exchange.rules.default_tier)
-        vip = [
-            {"ntlCutoff": cutoff, **_schedule_rates(rates)}
-            for cutoff, rates in zip(_VIP_CUTOFFS_USD, tiers.values(), strict=False)
-        ]
-        return {
-            **_schedule_rates(base),
-            "tiers": {"vip": vip, "mm": []},
-            "referralDiscount": "0.0",
-            "stakingDiscountTiers": [],
-        }
-
-    def _rate_limit(self, query: Query) -> Row:
-        account = self._ledger.account(query.address())
-        record = self._ledger.record(account.account_id) if account is not None else AddressRecord()
-        return {
-            "cumVlm": money_text(record.volume_usd),
-            "nRequestsUsed": record.requests_used,
-            "nRequestsCap": FREE_REQUESTS + int(record.volume_usd),
-            "nRequestsSurplus": 0,
-        }
-
-    def _role(self, query: Query) -> Row:
-        address = query.address()
-        if self._ledger.account(address) is not None:
-            return {"role": "user"}
-        master = self._ledger.master_of(address)
-        return {"role": "missing"} if master is None else {"role": "agent", "data": {"user": master}}
-
-    def _abstraction(self, query: Query) -> str:
-        query.address()
-        return "default"
-
-    def _extra_agents(self, query: Query) -> list[Row]:
-        agents = self._ledger.agents(query.address())
-        return [{"name": f"agent{n}", "address": agent, "validUntil": None} for n, agent in enumerate(agents, 1)]
-
-    def _no_sub_accounts(self, query: Query) -> None:
-        query.address()
-
-    def _nothing(self, query: Query) -> list[Row]:
-        """Lists that are always empty here: slices of timed orders, shares in vaults."""
-        query.address()
-        return []
-
-    def _max_builder_fee(self, query: Query) -> int:
-        query.address()
-        query.address("builder")
-        return 0
-
-    # Portfolio -------------------------------------------------------------------------------------------------------
-
-    def _portfolio(self, query: Query) -> list[Any]:
-        account = self._ledger.account(query.address())
-        samples: list[EquitySample] = []
-        if account is not None:
-            record = self._ledger.notice_transfers(account.account_id)
-            samples = [*record.samples, self._ledger.sample(account.account_id)]
-        windows = [(name, self._window(samples, width_ms)) for name, width_ms in _WINDOWS_MS]
-        perps = [("perp" + name[0].upper() + name[1:], dict(window)) for name, window in windows]
-        return [[name, window] for name, window in windows + perps]
-
-    def _window(self, samples: list[EquitySample], width_ms: int | None) -> Row:
-        """Value and profit curves of the last `width_ms`; profit is value less transfers and starts at zero."""
-        start_ms = 0 if width_ms is None else self._clock.wall_ms() - width_ms
-        inside = [sample for sample in samples if sample.at_ms >= start_ms]
-        if not inside:
-            return {"accountValueHistory": [], "pnlHistory": [], "vlm": "0.0"}
-        step = max(-(-len(inside) // POINTS_MAX), 1)
-        shown = [*inside[:-1:step], inside[-1]]
-        origin = inside[0].equity_usd - inside[0].transferred_usd
-        before = ZERO if width_ms is None or inside[0] is samples[0] else inside[0].volume_usd
-        return {
-            "accountValueHistory": [[s.at_ms, money_text(s.equity_usd)] for s in shown],
-            "pnlHistory": [[s.at_ms, money_text(s.equity_usd - s.transferred_usd - origin)] for s in shown],
-            "vlm": money_text(inside[-1].volume_usd - before),
-        }
-
 
 def aggregate_fills(rows: list[Row]) -> list[Row]:
     """Merge neighbouring fills of one order at one time: sizes, fees and profits add up, the price is their mean."""
@@ -366,12 +243,3 @@ def aggregate_fills(rows: list[Row]) -> list[Row]:
         for key in ("fee", "closedPnl"):
             last[key] = decimal_text(Decimal(last[key]) + Decimal(row[key]))
     return merged
-
-
-def _schedule_rates(rates: FeeRates) -> Row:
-    return {
-        "cross": decimal_text(rates.taker),
-        "add": decimal_text(rates.maker),
-        "spotCross": "0.0007",
-        "spotAdd": "0.0004",
-    }

@@ -14,13 +14,13 @@ import structlog
 from perpdesk.domain.clock import Clock
 from perpdesk.domain.numbers import plain
 from perpdesk.sandbox.exchange import Exchange
-from perpdesk.sandbox.wire.hyperliquid.accounts import FREE_REQUESTS
-from perpdesk.sandbox.wire.hyperliquid.info import OVER_BUDGET, UNDECODABLE, Answer
+from perpdesk.sandbox.wire.hyperliquid.info import BROKEN, OVER_BUDGET, UNDECODABLE, Answer
 from perpdesk.sandbox.wire.hyperliquid.ledger import AddressRecord, Ledger
 from perpdesk.sandbox.wire.hyperliquid.limits import WeightBudget
 from perpdesk.sandbox.wire.hyperliquid.orders import OrderActions, Refused
 from perpdesk.sandbox.wire.hyperliquid.query import Undecodable, parse_address
 from perpdesk.sandbox.wire.hyperliquid.signatures import SignatureVerifier, SignedAction, WireSignature
+from perpdesk.sandbox.wire.hyperliquid.standing import FREE_REQUESTS
 
 log = structlog.get_logger(__name__)
 
@@ -85,6 +85,9 @@ class ExchangeEndpoint:
         except (msgspec.DecodeError, RecursionError, Undecodable) as error:
             log.info("action_undecodable", error=str(error))
             return UNDECODABLE
+        except Exception:
+            log.exception("action_failed")
+            return BROKEN
         return _answer({"status": "ok", "response": response})
 
     def _run(self, envelope: Envelope) -> Any:

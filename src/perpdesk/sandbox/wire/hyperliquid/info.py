@@ -1,16 +1,14 @@
 """`POST /info`: which read answers a body, what it weighs, and how a refusal looks."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 import structlog
 
 from perpdesk.domain.clock import Clock
-from perpdesk.sandbox.wire.hyperliquid.accounts import AccountReads
 from perpdesk.sandbox.wire.hyperliquid.limits import WeightBudget
-from perpdesk.sandbox.wire.hyperliquid.markets import MarketReads
 from perpdesk.sandbox.wire.hyperliquid.query import UNDECODABLE_TEXT, Query, Undecodable
 
 log = structlog.get_logger(__name__)
@@ -54,13 +52,23 @@ class Answer:
 UNDECODABLE = Answer(422, UNDECODABLE_TEXT.encode())
 OVER_BUDGET = Answer(429, b"null")
 NO_SUCH_DEX = Answer(500, b"null")
+BROKEN = Answer(500, b"null")
+"""Our own fault, not the client's: logged as an error, answered as the venue answers its internal failures."""
+
+
+class Reads(Protocol):
+    """A group of reads by request type."""
+
+    def handlers(self) -> dict[str, Callable[[Query], Any]]: ...
 
 
 class InfoEndpoint:
     """Answers read requests within the weight budget that HTTP and socket posts share."""
 
-    def __init__(self, markets: MarketReads, accounts: AccountReads, budget: WeightBudget, clock: Clock) -> None:
-        self._handlers: dict[str, Callable[[Query], Any]] = {**markets.handlers(), **accounts.handlers()}
+    def __init__(self, reads: Sequence[Reads], budget: WeightBudget, clock: Clock) -> None:
+        self._handlers: dict[str, Callable[[Query], Any]] = {}
+        for group in reads:
+            self._handlers |= group.handlers()
         self._budget = budget
         self._clock = clock
 
@@ -80,6 +88,9 @@ class InfoEndpoint:
         except Undecodable as error:
             log.info("info_undecodable", error=str(error), body=body[:200])
             return UNDECODABLE
+        except Exception:
+            log.exception("info_failed", body=body[:200])
+            return BROKEN
         rows = _ROWS_PER_WEIGHT.get(query.type)
         if rows is not None:
             self._budget.charge(-(-len(result) // rows), now_ms)

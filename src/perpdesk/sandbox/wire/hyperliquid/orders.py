@@ -3,7 +3,6 @@
 Texts marked [own] are worded by us; see `actions.py`.
 """
 
-import re
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
@@ -13,12 +12,25 @@ import msgspec
 from perpdesk.domain.books import Side
 from perpdesk.domain.clock import Clock
 from perpdesk.domain.numbers import ZERO, plain
-from perpdesk.domain.orders import TimeInForce
 from perpdesk.sandbox.exchange import Exchange, ListedMarket, NewOrder, Reason, SimOrder, SimStatus
 from perpdesk.sandbox.wire.hyperliquid.candles import DAY_MS
 from perpdesk.sandbox.wire.hyperliquid.encode import Row, decimal_text, price_places, rounded_text
 from perpdesk.sandbox.wire.hyperliquid.ledger import Ledger
-from perpdesk.sandbox.wire.hyperliquid.query import Undecodable, parse_cloid, parse_order_id
+from perpdesk.sandbox.wire.hyperliquid.query import parse_cloid, parse_order_id
+from perpdesk.sandbox.wire.hyperliquid.requests import (
+    FRONTEND_MARKET,
+    TIFS,
+    BatchModifyAction,
+    CancelAction,
+    CancelByCloidAction,
+    LeverageAction,
+    ModifyWire,
+    OrderAction,
+    OrderWire,
+    ScheduleAction,
+    limit_tif,
+    positive_number,
+)
 
 MISSING_ORDER = "Order was never placed, already canceled, or filled."
 CANNOT_MODIFY = "Cannot modify canceled or filled order"
@@ -27,14 +39,6 @@ REFERENCE_BAND = Decimal("0.8")
 SCHEDULE_AHEAD_MS = 5_000
 SCHEDULE_FIRINGS_MAX = 10
 
-_NUMBER = re.compile(r"^[0-9]{1,20}(\.[0-9]{1,20})?$")
-_FRONTEND_MARKET = "FrontendMarket"
-_TIFS = {
-    "Gtc": TimeInForce.GTC,
-    "Ioc": TimeInForce.IOC,
-    "Alo": TimeInForce.POST_ONLY,
-    _FRONTEND_MARKET: TimeInForce.IOC,
-}
 _TEXTS = {
     Reason.TICK: TICK_ERROR,
     Reason.LOT: "Order has invalid size.",
@@ -49,61 +53,6 @@ _TEXTS = {
 
 class Refused(Exception):
     """The whole action is refused with one text: `{"status":"err","response":text}`."""
-
-
-class _OrderWire(msgspec.Struct):
-    """One order: asset, is buy, limit price, size, reduce-only, type, client id."""
-
-    a: int
-    b: bool
-    p: str
-    s: str
-    r: bool
-    t: dict[str, Any]
-    c: str | None = None
-
-
-class _OrderAction(msgspec.Struct):
-    orders: list[_OrderWire]
-    grouping: Any = "na"
-    builder: dict[str, Any] | None = None
-
-
-class _CancelWire(msgspec.Struct):
-    a: int
-    o: int
-
-
-class _CancelAction(msgspec.Struct):
-    cancels: list[_CancelWire]
-
-
-class _CancelByCloidWire(msgspec.Struct):
-    asset: int
-    cloid: str
-
-
-class _CancelByCloidAction(msgspec.Struct):
-    cancels: list[_CancelByCloidWire]
-
-
-class _ModifyWire(msgspec.Struct):
-    oid: int | str
-    order: _OrderWire
-
-
-class _BatchModifyAction(msgspec.Struct):
-    modifies: list[_ModifyWire]
-
-
-class _LeverageAction(msgspec.Struct, rename="camel"):
-    asset: int
-    is_cross: bool
-    leverage: int
-
-
-class _ScheduleAction(msgspec.Struct):
-    time: int | None = None
 
 
 class OrderActions:
@@ -129,7 +78,7 @@ class OrderActions:
     # Placing ---------------------------------------------------------------------------------------------------------
 
     def _order(self, account_id: str, action: dict[str, Any]) -> Row:
-        batch = msgspec.convert(action, _OrderAction)
+        batch = msgspec.convert(action, OrderAction)
         if not batch.orders:
             raise Refused("An order action needs at least one order.")  # [own]
         if batch.grouping != "na":
@@ -142,18 +91,18 @@ class OrderActions:
                 return _statuses("order", [{"error": fault}])
         return _statuses("order", [self._place(account_id, order) for order in batch.orders])
 
-    def _payload_fault(self, order: _OrderWire) -> str | None:
+    def _payload_fault(self, order: OrderWire) -> str | None:
         """A fault of the payload itself, for which a batch gets one error and none of its orders runs.
 
         Undecodable is raised from here and not from `_place`, so that half a batch never runs.
         """
-        _limit_tif(order.t)
+        limit_tif(order.t)
         if order.c is not None:
             parse_cloid(order.c)
         market = self._market(order.a)
         if market is None:
             return _for_asset("Invalid asset.", order.a)  # [own]
-        price, size = _positive(order.p), _positive(order.s)
+        price, size = positive_number(order.p), positive_number(order.s)
         if size is None:
             return _for_asset("Order has zero size.", order.a)
         if price is None:
@@ -162,10 +111,10 @@ class OrderActions:
             return _for_asset(TICK_ERROR, order.a)
         return None
 
-    def _place(self, account_id: str, order: _OrderWire) -> Row:
+    def _place(self, account_id: str, order: OrderWire) -> Row:
         """Submit one checked order and word what became of it."""
         market = self._require_market(order.a)
-        tif = _limit_tif(order.t)
+        tif = limit_tif(order.t)
         if tif is None:
             return _error("Trigger orders are not simulated: send a limit order.", order.a)  # [own]
         new = NewOrder(
@@ -174,7 +123,7 @@ class OrderActions:
             side=Side.BUY if order.b else Side.SELL,
             size=Decimal(order.s),
             limit_price=Decimal(order.p),
-            time_in_force=_TIFS[tif],
+            time_in_force=TIFS[tif],
             is_reduce_only=order.r,
             client_id=None if order.c is None else parse_cloid(order.c),
         )
@@ -182,7 +131,7 @@ class OrderActions:
             return _error("Order price cannot be more than 80% away from the reference price", order.a)
         bbo = self._bbo_text(market)
         placed = self._exchange.submit(new)
-        if tif == _FRONTEND_MARKET:
+        if tif == FRONTEND_MARKET:
             self._ledger.record(account_id).market_orders.add(placed.order_id)
         return self._placed_status(placed, market, bbo)
 
@@ -220,11 +169,11 @@ class OrderActions:
     # Cancelling ------------------------------------------------------------------------------------------------------
 
     def _cancel(self, account_id: str, action: dict[str, Any]) -> Row:
-        batch = msgspec.convert(action, _CancelAction)
+        batch = msgspec.convert(action, CancelAction)
         return _statuses("cancel", [self._cancel_one(account_id, cancel.a, cancel.o) for cancel in batch.cancels])
 
     def _cancel_by_cloid(self, account_id: str, action: dict[str, Any]) -> Row:
-        batch = msgspec.convert(action, _CancelByCloidAction)
+        batch = msgspec.convert(action, CancelByCloidAction)
         wanted = [(cancel.asset, parse_cloid(cancel.cloid)) for cancel in batch.cancels]
         return _statuses("cancel", [self._cancel_one(account_id, asset, cloid) for asset, cloid in wanted])
 
@@ -239,19 +188,19 @@ class OrderActions:
     # Modifying -------------------------------------------------------------------------------------------------------
 
     def _modify(self, account_id: str, action: dict[str, Any]) -> Row:
-        status = self._modify_one(account_id, msgspec.convert(action, _ModifyWire))
+        status = self._modify_one(account_id, msgspec.convert(action, ModifyWire))
         if "error" in status:
             raise Refused(status["error"])
         return {"type": "default"}
 
     def _batch_modify(self, account_id: str, action: dict[str, Any]) -> Row:
-        batch = msgspec.convert(action, _BatchModifyAction)
+        batch = msgspec.convert(action, BatchModifyAction)
         for modify in batch.modifies:
             parse_order_id(modify.oid)
             self._payload_fault(modify.order)
         return _statuses("order", [self._modify_one(account_id, modify) for modify in batch.modifies])
 
-    def _modify_one(self, account_id: str, modify: _ModifyWire) -> Row:
+    def _modify_one(self, account_id: str, modify: ModifyWire) -> Row:
         """Cancel and place anew under another id; when placing fails the old order is gone all the same."""
         asset = modify.order.a
         order = self._ledger.order(account_id, parse_order_id(modify.oid))
@@ -271,7 +220,7 @@ class OrderActions:
     # Settings --------------------------------------------------------------------------------------------------------
 
     def _update_leverage(self, account_id: str, action: dict[str, Any]) -> Row:
-        wanted = msgspec.convert(action, _LeverageAction)
+        wanted = msgspec.convert(action, LeverageAction)
         market = self._require_market(wanted.asset)
         if not wanted.is_cross:
             raise Refused("Isolated margin is not simulated: set cross leverage.")  # [own]
@@ -283,7 +232,7 @@ class OrderActions:
 
     def _schedule_cancel(self, account_id: str, action: dict[str, Any]) -> Row:
         """Arm, move or clear the dead man's switch. The real venue's volume floor for it is not applied."""
-        at_ms = msgspec.convert(action, _ScheduleAction).time
+        at_ms = msgspec.convert(action, ScheduleAction).time
         record, now_ms = self._ledger.record(account_id), self._clock.wall_ms()
         if at_ms is not None and at_ms < now_ms + SCHEDULE_AHEAD_MS:
             raise Refused("Scheduled cancel time must be at least 5 seconds ahead.")  # [own]
@@ -327,22 +276,3 @@ def _for_asset(text: str, asset: int) -> str:
 
 def _error(text: str, asset: int) -> Row:
     return {"error": _for_asset(text, asset)}
-
-
-def _positive(text: str) -> Decimal | None:
-    """The number in a wire string; None for zero or less, Undecodable for no number."""
-    if not _NUMBER.match(text):
-        raise Undecodable(f"not a decimal number: {text[:40]!r}")
-    value = Decimal(text)
-    return value if value > ZERO else None
-
-
-def _limit_tif(kind: dict[str, Any]) -> str | None:
-    """The time in force of a limit order, None for a trigger order, Undecodable for neither."""
-    if "trigger" in kind:
-        return None
-    limit = kind.get("limit")
-    tif = limit.get("tif") if isinstance(limit, dict) else None
-    if tif not in _TIFS:
-        raise Undecodable(f"unknown order type {str(kind)[:80]}")
-    return str(tif)

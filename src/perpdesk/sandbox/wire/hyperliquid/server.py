@@ -16,6 +16,7 @@ from perpdesk.sandbox.wire.hyperliquid.limits import WeightBudget
 from perpdesk.sandbox.wire.hyperliquid.markets import MarketReads
 from perpdesk.sandbox.wire.hyperliquid.signatures import RecoverSigner, SignatureVerifier
 from perpdesk.sandbox.wire.hyperliquid.sockets import SocketSession, SocketShared
+from perpdesk.sandbox.wire.hyperliquid.standing import StandingReads
 
 
 class HyperliquidServer:
@@ -50,7 +51,8 @@ class HyperliquidServer:
         self._ledger = Ledger(exchange, clock, rng.getrandbits(64))
         markets = MarketReads(exchange, self._ledger, clock)
         accounts = AccountReads(exchange, self._ledger, clock)
-        self._info = InfoEndpoint(markets, accounts, budget, clock)
+        standing = StandingReads(exchange, self._ledger, clock)
+        self._info = InfoEndpoint((markets, accounts, standing), budget, clock)
         self._actions = ExchangeEndpoint(exchange, self._ledger, budget, clock, verifier or RecoverSigner())
         hub = Hub(exchange, self._ledger, markets, accounts, clock, book_every_ms)
         exchange.listen(self._ledger)
