@@ -1,5 +1,6 @@
 """Column types that store the same on SQLite and PostgreSQL: exact decimals, enumerations, documents and safe text."""
 
+from collections.abc import Mapping
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any
@@ -62,13 +63,19 @@ class EnumText(TypeDecorator[StrEnum]):
 
 
 class Document(TypeDecorator[Any]):
-    """A JSON document as text. Decimals are written as strings, floats that are not finite as null; None is SQL's NULL."""
+    """A JSON document as text. Decimals are written as strings, floats that are not finite as null, lone
+    surrogates as "?"; None is SQL's NULL."""
 
     impl = Text
     cache_ok = True
 
     def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
-        return None if value is None else _ENCODER.encode(value).decode()
+        if value is None:
+            return None
+        try:
+            return _ENCODER.encode(value).decode()
+        except UnicodeEncodeError:
+            return _ENCODER.encode(_without_surrogates(value)).decode()
 
     def process_result_value(self, value: Any, dialect: Dialect) -> Any:
         return None if value is None else _DECODER.decode(value)
@@ -92,6 +99,16 @@ def safe_text(value: str) -> str:
     if value.isascii() and "\x00" not in value:
         return value
     return value.encode("utf-8", "replace").decode("utf-8").replace("\x00", "\ufffd")
+
+
+def _without_surrogates(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode("utf-8")
+    if isinstance(value, Mapping):
+        return {_without_surrogates(key): _without_surrogates(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_surrogates(entry) for entry in value]
+    return value
 
 
 _ENCODER = msgspec.json.Encoder(decimal_format="string")

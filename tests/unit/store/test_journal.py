@@ -1,0 +1,3 @@
+"""The journal on SQLite."""
+
+from tests.unit.store.journal_suite import *  # noqa: F403
