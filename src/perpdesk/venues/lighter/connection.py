@@ -12,6 +12,7 @@ from perpdesk.venues.base import NotSent, RequestRefused, VenueCounters, VenueEv
 from perpdesk.venues.lighter.feed import FeedOutput, LighterFeed, Now
 from perpdesk.venues.lighter.rest import Tokens
 from perpdesk.venues.lighter.settings import LighterSettings
+from perpdesk.venues.transport.backoff import Backoff
 from perpdesk.venues.transport.ports import SocketConnection, SocketTransport, SocketUnavailable
 
 log = structlog.get_logger(__name__)
@@ -20,6 +21,7 @@ CONNECT_MS_MAX = 15_000
 STEADY_MS = 30_000
 """A connection that lived this long was a good one: the next wait starts from the shortest again."""
 TOKEN_RETRY_MS = 10_000
+JITTER = 0.5
 
 
 class LighterConnection:
@@ -40,7 +42,7 @@ class LighterConnection:
     ) -> None:
         self._sockets = sockets
         self._clock = clock
-        self._rng = rng
+        self._backoff = Backoff(rng, settings.reconnect_ms_min, settings.reconnect_ms_max, JITTER)
         self._settings = settings
         self._tokens = tokens
         self._feed = feed
@@ -70,7 +72,6 @@ class LighterConnection:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _keep_open(self) -> None:
-        failures = 0
         while True:
             began_ms = self._clock.monotonic_ms()
             try:
@@ -82,15 +83,12 @@ class LighterConnection:
                 self._counters.errors += 1
                 reason = f"internal error: {type(error).__name__}"
             self._handle(self._feed.close(reason))
-            failures = 0 if self._clock.monotonic_ms() - began_ms >= STEADY_MS else failures + 1
-            wait_ms = self._wait_ms(failures)
+            if self._clock.monotonic_ms() - began_ms >= STEADY_MS:
+                self._backoff.reset()
+            wait_ms = self._backoff.next_ms()
             log.warning("stream_lost", venue=VenueName.LIGHTER.value, reason=reason, wait_ms=wait_ms)
             await self._pause(wait_ms)
             self._counters.reconnects += 1
-
-    def _wait_ms(self, failures: int) -> int:
-        longest = min(self._settings.reconnect_ms_min << min(failures, 16), self._settings.reconnect_ms_max)
-        return round(longest * self._rng.uniform(0.5, 1.0))
 
     async def _hold_one(self) -> str:
         """Open one connection and stay with it; returns why it ended."""
