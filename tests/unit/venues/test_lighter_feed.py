@@ -385,6 +385,7 @@ def test_a_refused_token_loses_the_private_stream_and_asks_for_another() -> None
     "frame",
     [
         b'{"type":"update/account_all_trades","channel":"account_all_trades:7","trades":{"0":[{"trade',
+        b'{"type":"update/acc',
         {
             "type": "update/account_all_trades",
             "channel": "account_all_trades:7",
@@ -393,7 +394,7 @@ def test_a_refused_token_loses_the_private_stream_and_asks_for_another() -> None
         {"type": "update/account_all_orders", "channel": "account_all_orders:7", "orders": {"0": 5}},
         {"type": "update/account_all_orders", "channel": "account_all_orders:7"},
     ],
-    ids=["cut", "bad row", "bad payload", "no payload"],
+    ids=["cut", "cut early", "bad row", "bad payload", "no payload"],
 )
 def test_an_unreadable_message_about_us_may_have_been_a_fill(frame: object) -> None:
     stream = private()
@@ -403,6 +404,13 @@ def test_an_unreadable_message_about_us_may_have_been_a_fill(frame: object) -> N
     assert [type(e) for e in stream.take_events()] == [PrivateFeedLost]
     assert ("subscribe", "account_all_trades/7") in stream.take_sends()
     assert stream.counters.frames_unreadable == 1
+
+
+def test_a_broken_public_frame_does_not_touch_the_private_stream() -> None:
+    stream = private()
+    stream.take_events()
+    stream.hear(b'{"channel":"order_book:0","type":"update/order_book","order_bo')
+    assert stream.take_events() == []
 
 
 def test_a_storm_of_unreadable_private_messages_does_not_put_the_subscription_off_for_ever() -> None:

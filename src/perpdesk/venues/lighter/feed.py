@@ -49,6 +49,8 @@ LOGGED_EVERY = 1_000
 
 _ALREADY_SUBSCRIBED, _NOT_SUBSCRIBED = 30003, 30002
 _AUTH_REFUSED = frozenset({20013})
+_PUBLIC_MARKS = (b"order_book", b"market_stats")
+"""A broken frame that still shows one of these held nothing of our own."""
 
 
 class Now(NamedTuple):
@@ -194,8 +196,8 @@ class LighterFeed:
             envelope = parse_envelope(raw)
         except FrameUnreadable:
             self._count_unreadable(raw)
-            if b"account_all" in raw:
-                # Too broken to read, yet it was about us: a fill may have been in it, and has to be asked for.
+            if not any(mark in raw for mark in _PUBLIC_MARKS):
+                # Too broken to tell what it was: a fill of ours may have been in it, and has to be asked for.
                 self._renew_private("unreadable private frame", now, out)
         else:
             self._dispatch(envelope, raw, now, out)

@@ -17,6 +17,7 @@ from perpdesk.venues.base import (
     OrderRejected,
     OutcomeUnknown,
     RequestRefused,
+    VenueError,
 )
 from perpdesk.venues.lighter.account_frames import (
     OrderRow,
@@ -281,38 +282,46 @@ class LighterOrders:
         self._require_signer()
         market = self._reads.market(order.asset)
         await self._close_door(market)
-        unknown_in_a_row = 0
-        for poll in range(1, SETTLE_POLLS_MAX + 1):
-            await self._clock.sleep_ms(SETTLE_PAUSE_MS)
-            report = await self.fetch_order(order.asset, order.client_id)
-            if report is not None and report.status.is_final:
-                return report
-            unknown_in_a_row = unknown_in_a_row + 1 if report is None else 0
-            if unknown_in_a_row == 2:
-                since_ms = min(self._clock.wall_ms(), order.expires_at_ms) - DAY_MS
-                return await self._report_from_fills(order.asset, order.client_id, order.size, since_ms)
-            if report is not None and poll % CANCEL_AGAIN_EVERY == 0:
-                await self._close_door(market)  # a delayed taker came to rest after our cancel had passed
-        raise RequestRefused(
+        unknown = 0
+        failure: VenueError = RequestRefused(
             "unsettled", f"Lighter does not yet say what became of order {order.client_id}; settle it again", 5_000
         )
+        for poll in range(1, SETTLE_POLLS_MAX + 1):
+            await self._clock.sleep_ms(SETTLE_PAUSE_MS)
+            try:
+                report = await self.fetch_order(order.asset, order.client_id)
+                if report is not None and report.status.is_final:
+                    return report
+                unknown = unknown + 1 if report is None else 0
+                if unknown >= 2:
+                    since_ms = min(self._clock.wall_ms(), order.expires_at_ms) - DAY_MS
+                    return await self._report_from_fills(order.asset, order.client_id, order.size, since_ms)
+            except (NotSent, FrameUnreadable) as error:
+                failure = error  # one lost read must not undo the whole; the next poll asks again
+                continue
+            if report is not None and poll % CANCEL_AGAIN_EVERY == 0:
+                await self._close_door(market)  # a delayed taker came to rest after our cancel had passed
+        raise failure
 
     async def _close_door(self, market: Market) -> None:
         """Have one harmless transaction accepted whose nonce is at or above every lost one's."""
         signer = self._require_signer()
+        failure: VenueError = RequestRefused("unsettled", "no transaction could be confirmed; settle again", 5_000)
         for _ in range(DOOR_TRIES_MAX):
             try:
                 await self._sender.send(lambda nonce: signer.cancel_all(market.venue_index, nonce), is_nonce_fresh=True)
+            except NotSent as error:
+                failure = error
             except (NonceRefused, TransactionLost):
-                await self._clock.sleep_ms(DOOR_PAUSE_MS)
-                continue
+                pass  # the lost order came first, or this one's answer is lost too: read the nonce and send again
             except TransactionRefused as error:
                 raise RequestRefused(str(error.code), f"Lighter refused to cancel all: {error.message}") from error
-            if not self._sender.is_door_open:
-                return
-        raise RequestRefused(
-            "unsettled", "Lighter confirmed no transaction that would close the door; settle again", 5_000
-        )
+            else:
+                if not self._sender.is_door_open:
+                    return
+                continue
+            await self._clock.sleep_ms(DOOR_PAUSE_MS)
+        raise failure
 
     # --- small things
 
