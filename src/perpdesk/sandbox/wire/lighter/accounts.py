@@ -10,10 +10,11 @@ from perpdesk.domain.clock import Timer
 from perpdesk.domain.numbers import ZERO
 from perpdesk.sandbox.exchange import SimOrder, SimStatus
 from perpdesk.sandbox.wire.lighter.encode import ORDER_INDEX_BASE
-from perpdesk.sandbox.wire.lighter.tape import TradeRecord
+from perpdesk.sandbox.wire.lighter.tape import HOUR_MS, TradeRecord
 
 ENDED_ORDERS_MAX = 1_000
 ACCOUNT_TRADES_MAX = 10_000
+TRADED_HOURS_MAX = 30 * 24 + 1
 TOKEN_LIFE_MAX_S = 8 * 3_600
 """Longest an auth token may live; the signer makes longer ones, the venue refuses them."""
 
@@ -82,6 +83,15 @@ class OrderRecord:
         return ZERO if self.is_ghost else self.quote_before + self.order.filled_quote
 
 
+@dataclass(slots=True)
+class TradedHour:
+    """What an account traded within one hour of the clock."""
+
+    began_ms: int
+    count: int = 0
+    usd: Decimal = ZERO
+
+
 @dataclass(slots=True, eq=False)
 class WireAccount:
     """One registered account.
@@ -91,6 +101,7 @@ class WireAccount:
         queued_clients: Client order indices of accepted creates that have not executed yet.
         margin_fractions: Initial margin fraction (1e-4) the account set, by symbol.
         funding_paid_usd: Net funding paid so far by symbol, negative when received.
+        trade_count, traded_usd, traded_hours: Volume since registration and by hour, oldest first.
         cancel_all_at_ms: When the dead-man switch fires, 0 when it is not armed.
     """
 
@@ -109,12 +120,27 @@ class WireAccount:
     cancel_all_at_ms: int = 0
     cancel_all_timer: Timer | None = None
     quota_used: int = 0
+    trade_count: int = 0
     traded_usd: Decimal = ZERO
+    traded_hours: deque[TradedHour] = field(default_factory=lambda: deque(maxlen=TRADED_HOURS_MAX))
 
     @property
     def account_id(self) -> str:
         """Its name on the exchange."""
         return str(self.index)
+
+    def add_trade(self, record: TradeRecord) -> None:
+        trade = record.trade
+        usd = trade.price * trade.size
+        began_ms = trade.at_ms - trade.at_ms % HOUR_MS
+        if not self.traded_hours or self.traded_hours[-1].began_ms != began_ms:
+            self.traded_hours.append(TradedHour(began_ms))
+        hour = self.traded_hours[-1]
+        hour.count += 1
+        hour.usd += usd
+        self.trade_count += 1
+        self.traded_usd += usd
+        self.trades.append(record)
 
     def add(self, record: OrderRecord) -> None:
         self.by_index[record.order_index] = record

@@ -47,7 +47,7 @@ SNAPSHOT_ROWS = 50
 
 Row = TypeVar("Row")
 
-_PERIODS_MS = {"daily": 24 * HOUR_MS, "weekly": 168 * HOUR_MS, "monthly": 720 * HOUR_MS, "total": None}
+_PERIODS_MS = {"daily": 24 * HOUR_MS, "weekly": 168 * HOUR_MS, "monthly": 720 * HOUR_MS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,11 +207,13 @@ def stats_of_account(state: LighterState, account: WireAccount) -> Json:
 
 
 def volumes(state: LighterState, account: WireAccount) -> Json:
-    """Trade counts and USD volumes of the remembered trades, by period."""
+    """Trade counts and USD volumes by period, to the hour."""
     now_ms = state.clock.wall_ms()
     shown: Json = {}
     for period, width_ms in _PERIODS_MS.items():
-        trades = [r.trade for r in account.trades if width_ms is None or r.trade.at_ms > now_ms - width_ms]
-        shown[f"{period}_trades_count"] = len(trades)
-        shown[f"{period}_volume"] = go_number(sum((t.price * t.size for t in trades), ZERO))
+        hours = [hour for hour in account.traded_hours if hour.began_ms > now_ms - width_ms]
+        shown[f"{period}_trades_count"] = sum(hour.count for hour in hours)
+        shown[f"{period}_volume"] = go_number(sum((hour.usd for hour in hours), ZERO))
+    shown["total_trades_count"] = account.trade_count
+    shown["total_volume"] = go_number(account.traded_usd)
     return shown

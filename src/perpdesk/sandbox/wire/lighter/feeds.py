@@ -4,7 +4,7 @@ Books, tickers and statistics leave in ticks of `book_every_ms`; trades and acco
 instant they happen in.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -12,7 +12,7 @@ from perpdesk.domain.clock import Clock, Timer
 from perpdesk.sandbox.exchange import SimFunding
 from perpdesk.sandbox.wire.lighter.accounts import OrderRecord, WireAccount
 from perpdesk.sandbox.wire.lighter.balances import assets_object, position_object
-from perpdesk.sandbox.wire.lighter.books import SentBook
+from perpdesk.sandbox.wire.lighter.books import CountedLevel, SentBook
 from perpdesk.sandbox.wire.lighter.channels import (
     Channel,
     assets_payload,
@@ -63,11 +63,12 @@ class _Batch:
         self._last_ms: int | None = None
         self._timer: Timer | None = None
 
-    def ask(self) -> None:
+    def ask(self, wait_ms: int = 0) -> None:
+        """Flush after `wait_ms`, or later for the spacing; nothing changes when a flush is coming already."""
         if self._timer is not None:
             return
-        now_ms = self._clock.monotonic_ms()
-        wait_ms = 0 if self._last_ms is None else max(0, self._last_ms + self._spacing_ms - now_ms)
+        if self._last_ms is not None:
+            wait_ms = max(wait_ms, self._last_ms + self._spacing_ms - self._clock.monotonic_ms())
         self._timer = self._clock.call_later_ms(wait_ms, self._run)
 
     def _run(self) -> None:
@@ -121,7 +122,7 @@ class MarketFeed:
 
     def height_wanted(self) -> None:
         """Someone subscribed to heights: count on while they do."""
-        self._heights.ask()
+        self._heights.ask(BLOCK_MS)
 
     # Sending --------------------------------------------------------------------------------------------------------
 
@@ -172,7 +173,7 @@ class MarketFeed:
         self._tops[symbol] = (bids[0][:2] if bids else None, asks[0][:2] if asks else None)
         now_ms, scale = self._state.clock.wall_ms(), self._scale(symbol)
 
-        def side(levels: list[tuple]) -> Json:  # type: ignore[type-arg]
+        def side(levels: Sequence[CountedLevel]) -> Json:
             if not levels:
                 return {"price": "", "size": ""}
             return {"price": scale.price(levels[0][0]), "size": scale.size(levels[0][1])}
@@ -206,7 +207,7 @@ class MarketFeed:
     def _flush_height(self) -> None:
         if self._audience.has("height"):
             self._audience.publish("height", encode_frame("update/height", "height", {"height": self._state.height}))
-            self._heights.ask()
+            self._heights.ask(BLOCK_MS)
 
 
 @dataclass(slots=True, eq=False)

@@ -13,7 +13,7 @@ from perpdesk.sandbox.wire.lighter.encode import (
     signed_percent_text,
     usd_text,
 )
-from perpdesk.sandbox.wire.lighter.state import LighterState, TxRecord
+from perpdesk.sandbox.wire.lighter.state import LighterState, TxRecord, height_at
 from perpdesk.sandbox.wire.lighter.tape import TradeRecord
 
 FEE_TICK = Decimal("0.000001")
@@ -92,7 +92,7 @@ def order_object(state: LighterState, record: OrderRecord) -> Json:
         "integrator_fee_collector_index": "0",
         "integrator_taker_fee": "0",
         "integrator_maker_fee": "0",
-        "block_height": state.height,
+        "block_height": height_at(changed_at_ms),
         "timestamp": changed_at_ms,
         "created_at": record.created_at_ms,
         "updated_at": changed_at_ms,
@@ -148,7 +148,7 @@ def trade_object(state: LighterState, record: TradeRecord) -> Json:
         "ask_account_id": state.account_index(ask),
         "bid_account_id": state.account_index(trade.buyer),
         "is_maker_ask": not taker_sells,
-        "block_height": state.height,
+        "block_height": height_at(trade.at_ms),
         "timestamp": trade.at_ms,
         "transaction_time": trade.at_ms * 1000,
         **_side_before(state, "taker", record.taker_fill),

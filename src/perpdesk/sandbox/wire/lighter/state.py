@@ -166,7 +166,7 @@ class LighterState:
 
     @property
     def height(self) -> int:
-        return self.clock.wall_ms() // BLOCK_MS
+        return height_at(self.clock.wall_ms())
 
     def next_number(self) -> int:
         self.number += 1
@@ -232,9 +232,7 @@ class LighterState:
         account = self.accounts.get(fill.account_id)
         if account is None:
             return
-        account.traded_usd += fill.trade.price * fill.trade.size
-        if not account.trades or account.trades[-1] is not record:
-            account.trades.append(record)
+        account.add_trade(record)
         if self.news is not None:
             self.news.on_account_trade(account, record)
 
@@ -297,6 +295,11 @@ class LighterState:
         self.records[order.order_id] = record
         account.add(record)
         return record
+
+
+def height_at(at_ms: int) -> int:
+    """Number of the block that `at_ms` falls into."""
+    return at_ms // BLOCK_MS
 
 
 def client_index_of(client_id: str | None) -> int:
