@@ -3,13 +3,13 @@
 import base64
 import json
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Any
 from urllib.parse import urlencode
 
 from perpdesk.domain.assets import VenueName
-from perpdesk.domain.clock import ManualClock
+from perpdesk.domain.clock import ManualClock, Timer
 from perpdesk.sandbox.exchange import Exchange
 from perpdesk.sandbox.rules import lighter_market, lighter_rules
 from perpdesk.sandbox.server import WireRequest, WireSession
@@ -24,6 +24,16 @@ ADDRESS = "0x" + "Ab" * 20
 SIGNATURE = base64.b64encode(bytes(80)).decode()
 HOUR_MS = 3_600_000
 Json = dict[str, Any]
+
+
+class CountingClock(ManualClock):
+    """Counts how many calls were ever scheduled."""
+
+    scheduled = 0
+
+    def call_later_ms(self, delay: int, call: Callable[[], None]) -> Timer:
+        self.scheduled += 1
+        return super().call_later_ms(delay, call)
 
 
 class Ear:
@@ -61,7 +71,7 @@ class LighterBench:
     """Account 7 with 10,000 USDC; ETH (index 0) quoted 1999.90 / 2000.10, and 1000PEPE (index 4)."""
 
     def __init__(self, cash_usd: Decimal = CASH_USD, fee_tier: str = "standard", **options: Any) -> None:
-        self.clock = ManualClock(NOW_MS)
+        self.clock = CountingClock(NOW_MS)
         markets = [
             lighter_market("ETH", 0, "ETH", 4, 2, D("0.0050"), D(10), 50),
             lighter_market("1000PEPE", 4, "PEPE", 0, 6, D(500), D(10), 10, D(1000)),

@@ -398,6 +398,23 @@ def test_heights_count_on_only_while_someone_listens(bench: LighterBench) -> Non
     assert len(ear.raw) == count
 
 
+def test_without_subscribers_a_busy_market_schedules_nothing(bench: LighterBench) -> None:
+    ear = bench.connect()
+    before = bench.clock.scheduled
+    for step in range(20):
+        bench.quote("2000.00", [("1999.90", 5 + step)], [("2000.10", 5)])
+        bench.exchange.take_ambient("ETH", Side.SELL, D("0.1"), D(1))
+    assert bench.clock.scheduled == before
+    ear.subscribe("order_book/0")
+    bench.quote("2000.00", [("1999.90", 3)], [("2000.10", 5)])
+    bench.quote("2000.00", [("1999.90", 4)], [("2000.10", 5)])
+    assert bench.clock.scheduled == before + 1
+    ear.say(type="unsubscribe", channel="order_book/0")
+    bench.clock.advance_ms(50)
+    bench.quote("2000.00", [("1999.90", 5)], [("2000.10", 5)])
+    assert bench.clock.scheduled == before + 1
+
+
 # Account streams ------------------------------------------------------------------------------------------------------
 
 

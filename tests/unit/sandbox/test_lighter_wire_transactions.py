@@ -545,3 +545,9 @@ def test_an_order_that_ended_before_ghosts_were_switched_on_stays_filled(bench: 
     bench.take(1, 1000)
     bench.server.ghost_cancel = True
     assert bench.order_row(1)["status"] == "filled"
+
+
+def test_hashes_can_be_the_ones_a_clients_signer_knows_beforehand() -> None:
+    bench = LighterBench(tx_hash=lambda tx_type, text: f"{tx_type}-{json.loads(text)['Nonce']}")
+    assert bench.send(14, bench.order_info())[1]["tx_hash"] == "14-0"
+    assert bench.get("tx", by="hash", value="14-0")["status"] == 1

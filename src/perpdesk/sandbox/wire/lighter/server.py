@@ -13,7 +13,7 @@ from perpdesk.sandbox.server import SocketPeer, WireRequest, WireResponse, WireS
 from perpdesk.sandbox.wire.lighter.accounts import OrderRecord, Refused, WireAccount
 from perpdesk.sandbox.wire.lighter.balances import account_object
 from perpdesk.sandbox.wire.lighter.encode import Json, encode_json
-from perpdesk.sandbox.wire.lighter.execution import Accepted, Delays, Sequencer
+from perpdesk.sandbox.wire.lighter.execution import Accepted, Delays, Sequencer, TxHash, digest_of
 from perpdesk.sandbox.wire.lighter.feeds import AccountFeed, MarketFeed
 from perpdesk.sandbox.wire.lighter.queries import Query
 from perpdesk.sandbox.wire.lighter.reads import Reads
@@ -46,6 +46,8 @@ class LighterServer:
         messages_per_minute: Frames a client may send besides transactions; None for no limit.
         ghost_cancel: Orders that end filled are reported cancelled and unfilled, while the trades show.
         stale_account_ms: `/account` answers as it would have this long ago.
+        tx_hash: From (type, `tx_info`) to the transaction's hash. The signer of a simulated client knows its hashes before
+            it sends, as the venue's own does; give its function here to let it look a lost transaction up.
     """
 
     def __init__(
@@ -64,10 +66,11 @@ class LighterServer:
         messages_per_minute: int | None = 200,
         ghost_cancel: bool = False,
         stale_account_ms: int = 0,
+        tx_hash: TxHash = digest_of,
     ) -> None:
         self._state = LighterState(exchange, clock, ghost_cancel)
         self._snapshots = AccountSnapshots(clock, lambda account: account_object(self._state, account))
-        self._sequencer = Sequencer(self._state, Delays(tier_delay_ms, maker_delay_ms, cancel_delay_ms))
+        self._sequencer = Sequencer(self._state, Delays(tier_delay_ms, maker_delay_ms, cancel_delay_ms), tx_hash)
         self._reads = Reads(self._state, self._sequencer, self._snapshots)
         self._requests_per_minute = requests_per_minute
         self._requests_at_ms: deque[int] = deque()
