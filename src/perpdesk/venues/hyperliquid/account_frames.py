@@ -1,5 +1,6 @@
 """Wire <-> domain: what the venue says of our account. Money, prices and sizes are exact decimals."""
 
+import re
 from collections.abc import Callable
 from decimal import Decimal
 from typing import TypeVar
@@ -25,6 +26,7 @@ from perpdesk.venues.hyperliquid.frames import (
 FEE_RATE_MAX = Decimal("0.01")
 """No fee tier is anywhere near 1 %; a rate beyond is a damaged answer."""
 
+_CLOID = re.compile(r"0x[0-9a-fA-F]{32}")
 _SIDES = {"B": Side.BUY, "A": Side.SELL}
 _Domain = TypeVar("_Domain")
 _Row = TypeVar("_Row", bound=msgspec.Struct)
@@ -168,12 +170,9 @@ def cloid_of(client_id: int) -> str:
 
 def client_id_of(cloid: str | None) -> int | None:
     """Our client id, None where the order has none or one that is not ours: random ones fill all 128 bits."""
-    if cloid is None or len(cloid) != 34 or not cloid.startswith("0x"):
+    if cloid is None or _CLOID.fullmatch(cloid) is None:
         return None
-    try:
-        value = int(cloid[2:], 16)
-    except ValueError:
-        return None
+    value = int(cloid, 16)
     return value if 0 < value <= CLIENT_ID_MAX else None
 
 

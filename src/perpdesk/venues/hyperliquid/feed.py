@@ -27,8 +27,11 @@ from perpdesk.venues.hyperliquid.settings import HyperliquidSettings
 from perpdesk.venues.hyperliquid.watch import Watch
 
 SUBSCRIBE_REPEATS_MAX = 3
-JUMP_FACTOR = 10.0
-"""A price further than this from the last one is believed only when the next message repeats it."""
+JUMP_FACTOR = 8.0
+"""A price this far from the last one is believed only when the next message repeats it.
+
+A slipped decimal point is a factor of ten, give or take the market's own move since.
+"""
 CONTEXTS = "activeAssetCtx"
 
 _GREETING = b"Websocket connection established"  # plain text of older servers
@@ -82,7 +85,7 @@ class _JumpGuard:
 
 
 def _are_near(price: float, other: float) -> bool:
-    return price <= other * JUMP_FACTOR and other <= price * JUMP_FACTOR
+    return price < other * JUMP_FACTOR and other < price * JUMP_FACTOR
 
 
 class _BookState:

@@ -53,6 +53,7 @@ class Orders:
         self._watch = watch
         self._publish = publish
         self._nonces: dict[int, int] = {}
+        self._spent: dict[int, int] = {}
         self._reports: dict[int, OrderReport] = {}
 
     def note(self, report: OrderReport) -> None:
@@ -157,8 +158,8 @@ class Orders:
         an earlier noop then has used. Any other refusal (rate limit, unknown wallet) proves nothing.
         """
         nonce = self._nonces.get(client_id)
-        if nonce is None:
-            return False
+        if nonce is None or self._spent.get(client_id) == nonce:
+            return nonce is not None
         for attempt in range(1, FENCE_ATTEMPTS_MAX + 1):
             try:
                 answer = await self._gateway.act(NOOP, nonce, None)
@@ -166,6 +167,8 @@ class Orders:
                 outcome = str(error)
             else:
                 if isinstance(answer, ActionTaken) or answer.is_about_nonce:
+                    self._spent[client_id] = nonce  # a settle that fails later need not do this again
+                    _drop_oldest(self._spent)
                     return True
                 outcome = answer.text
             log.warning("fence_unconfirmed", venue="hyperliquid", client_id=client_id, attempt=attempt, outcome=outcome)

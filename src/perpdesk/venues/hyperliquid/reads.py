@@ -156,10 +156,10 @@ async def _all_pages(
     """
     seen: set[tuple[object, ...]] = set()
     found: list[_RowT] = []
-    start_ms, end_ms = since_ms, None
+    start_ms, end_ms = since_ms, None  # an end is only set once a page came newest first
     for _ in range(PAGES_MAX):
         rows = [row for row in await page(start_ms, end_ms) if row.time >= since_ms]
-        is_backward = len(rows) > 1 and rows[0].time > rows[-1].time
+        is_backward = end_ms is not None or (len(rows) > 1 and rows[0].time > rows[-1].time)
         fresh = []
         for row in reversed(rows) if is_backward else rows:
             if row.key not in seen:
