@@ -122,15 +122,23 @@ class Desk:
         self._tasks: dict[tuple[str, object], asyncio.Task[None]] = {}
         self._due_ms: dict[tuple[str, object], int] = {}
         self._flipped_since_ms: dict[int, int | None] = {}
+        self._connected: set[VenueName] = set()
         self._is_stopping = False
         self.accepts_entries = True
 
     # Life ------------------------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Connect the venues and pick up where the journal left off. Raises VenueError when a venue can not be reached."""
+        """Connect the venues and pick up where the journal left off.
+
+        Raises:
+            VenueError: A venue can not be reached. `start` may be called again; venues that answered stay connected.
+        """
         wanted = frozenset(self._settings.assets) or None
-        await asyncio.gather(*(venue.start(self._on_event, wanted) for venue in self._venues.values()))
+        for name, venue in self._venues.items():
+            if name not in self._connected:
+                await venue.start(self._on_event, wanted)
+                self._connected.add(name)
         for venue in self._venues.values():
             self.view.list_markets(venue.markets.values())
         assets = tuple(a for a in self.view.assets if wanted is None or a in wanted)

@@ -34,7 +34,7 @@ class Portfolio:
     """Ledgers by pair id, and the journal they are kept in."""
 
     def __init__(self, journal: Journal, view: MarketView, clock: Clock, salt: int) -> None:
-        self._journal = journal
+        self.journal = journal
         self._view = view
         self._clock = clock
         self._salt = salt
@@ -44,20 +44,21 @@ class Portfolio:
 
     async def load(self) -> None:
         """Read the pairs that had not ended when the last desk on this store stopped."""
-        for pair in await self._journal.load_open_pairs():
-            await self._load_pair(pair)
+        for pair in await self.journal.load_open_pairs():
+            await self.load_pair(pair)
 
-    async def _load_pair(self, pair: Pair) -> Ledger:
-        orders = await self._journal.load_orders(pair.pair_id)
-        fills = await self._journal.load_fills(pair.pair_id)
-        payments = await self._journal.load_payments(pair.pair_id)
+    async def load_pair(self, pair: Pair) -> Ledger:
+        """Read one pair with everything that belongs to it."""
+        orders = await self.journal.load_orders(pair.pair_id)
+        fills = await self.journal.load_fills(pair.pair_id)
+        payments = await self.journal.load_payments(pair.pair_id)
         ledger = Ledger(pair, self._tolerance(pair), orders, fills, payments)
         self.ledgers[pair.pair_id] = ledger
         return ledger
 
     async def add(self, pair: Pair) -> Ledger:
         """Write a new pair down; its id is assigned by the journal."""
-        added = await self._journal.add_pair(pair)
+        added = await self.journal.add_pair(pair)
         ledger = Ledger(added, self._tolerance(added))
         self.ledgers[added.pair_id] = ledger
         return ledger
@@ -70,7 +71,7 @@ class Portfolio:
     async def change(self, ledger: Ledger, **changes: object) -> None:
         """Write changed fields of a pair, then take them."""
         changed = replace(ledger.pair, **changes)  # type: ignore[arg-type]
-        await self._journal.save_pair(changed)
+        await self.journal.save_pair(changed)
         ledger.pair = changed
 
     @property
@@ -113,7 +114,7 @@ class Portfolio:
                 new.append((fill, ledger.pair.pair_id))
                 await self._reopen_if_ended(ledger)
         if new:
-            await self._journal.record_fills(new)
+            await self.journal.record_fills(new)
 
     async def _ledger_of_fill(self, fill: Fill) -> Ledger | None:
         if fill.client_id is not None:
@@ -125,8 +126,8 @@ class Portfolio:
                 return None
             known = self.ledgers.get(parts.pair_id)
             if known is None:
-                pair = await self._journal.load_pair(parts.pair_id)
-                known = None if pair is None else await self._load_pair(pair)
+                pair = await self.journal.load_pair(parts.pair_id)
+                known = None if pair is None else await self.load_pair(pair)
             return known
         return self._holder(fill.venue, fill.asset, fill.at_ms)
 
@@ -154,7 +155,7 @@ class Portfolio:
                 new.append((payment, ledger.pair.pair_id))
         if not new:
             return
-        await self._journal.record_payments(new)
+        await self.journal.record_payments(new)
         for pair_id in {pair_id for _, pair_id in new if pair_id is not None}:
             if self.ledgers[pair_id].pair.state is PairState.CLOSED:
                 await self.account_for(self.ledgers[pair_id])
@@ -203,7 +204,7 @@ class Portfolio:
         return next(fill.price for fill in reversed(ledger.fills) if fill.venue == venue)
 
     async def record_order(self, record: OrderRecord) -> None:
-        await self._journal.update_order(record)
+        await self.journal.update_order(record)
 
 
 def _venues(pair: Pair) -> tuple[VenueName, VenueName]:

@@ -44,20 +44,21 @@ class MortalStore(Store):
     is_dead = False
 
     async def run(self, work: Callable[[Connection], T]) -> T:
-        self._require_alive()
+        await self._halt_if_dead()
         value = await super().run(work)
         if self.on_commit is not None:
             self.on_commit()
-            self._require_alive()
+            await self._halt_if_dead()
         return value
 
     async def read(self, work: Callable[[Connection], T]) -> T:
-        self._require_alive()
+        await self._halt_if_dead()
         return await super().read(work)
 
-    def _require_alive(self) -> None:
+    async def _halt_if_dead(self) -> None:
+        """The dead wait for ever, until `bury` cancels them: an error would let their clean-up code go on deciding."""
         if self.is_dead:
-            raise asyncio.CancelledError("the desk is dead")
+            await asyncio.get_running_loop().create_future()
 
 
 DeskFactory = Callable[..., Desk]
