@@ -1,5 +1,6 @@
 """Engines as the store needs them: durable SQLite, or PostgreSQL through pg8000. Addresses are never shown with a password."""
 
+import logging
 import ssl
 from importlib.util import find_spec
 from pathlib import Path
@@ -115,6 +116,8 @@ def _postgres_engine(address: URL) -> Engine:
         arguments["ssl_context"] = _ssl_context(str(mode))
         address = address.difference_update_query(["sslmode"])
     engine = create_engine(address, hide_parameters=True, connect_args=arguments)
+    # A dead connection that can not even be closed is no error of its own; the store says what the loss means.
+    logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
     engine.dialect.use_insertmanyvalues_wo_returning = True  # pg8000 sends one message per row otherwise
     return engine
 

@@ -85,10 +85,16 @@ class Transactor:
         raise self._given_up(ailment) from error
 
     def close(self) -> None:
-        """Give the connection back."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        """Give the connection back; one that is lost already is only forgotten."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            self._give_back(connection)
+
+    def _give_back(self, connection: Connection) -> None:
+        try:
+            connection.close()
+        except (SQLAlchemyError, OSError, _driver_error(self._engine)) as error:
+            log.warning("store_connection_not_closed", error=type(error).__name__)
 
     def _attempt(self, works: Sequence[Work]) -> list[Outcome]:
         connection = self._connect()
@@ -157,9 +163,9 @@ class Transactor:
                 connection.rollback()
             else:
                 connection.invalidate()
-            connection.close()
-        except (SQLAlchemyError, OSError) as error:
-            log.warning("store_connection_not_closed", error=type(error).__name__)
+        except (SQLAlchemyError, OSError, _driver_error(self._engine)) as error:
+            log.warning("store_connection_not_dropped", error=type(error).__name__)
+        self._give_back(connection)
 
     def _given_up(self, ailment: Ailment) -> StoreUnavailable:
         self._unanswered, lost = None, self._unanswered

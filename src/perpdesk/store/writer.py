@@ -143,14 +143,19 @@ class Store:
 
     async def _submit(self, worker: "_WorkerThread | None", work: Work) -> Outcome:
         if self._is_closed:
-            return Outcome(error=StoreUnavailable(f"{self.description} is closed; open it again"))
+            return self._closed()
         if worker is None:
             assert self._inline is not None
             return _execute(self._inline, [work])[0]
         await self._room.acquire()
         job = _Job(work, asyncio.get_running_loop(), self._room)
-        worker.put(job)
+        if not worker.put(job):
+            self._room.release()
+            return self._closed()
         return await job.future
+
+    def _closed(self) -> Outcome:
+        return Outcome(error=StoreUnavailable(f"{self.description} is closed; open it again"))
 
     def _value_of(self, outcome: Outcome) -> Any:
         if isinstance(outcome.error, StoreUnavailable):
@@ -199,10 +204,14 @@ class _WorkerThread:
         self._thread = threading.Thread(target=self._live, name=name, daemon=True)
         self._thread.start()
 
-    def put(self, job: _Job) -> None:
+    def put(self, job: _Job) -> bool:
+        """Queue a job; False once the queue takes no more."""
         with self._condition:
+            if self._is_closing or self._is_ended:
+                return False
             self._queue.append(job)
             self._condition.notify()
+        return True
 
     async def close(self) -> None:
         loop = asyncio.get_running_loop()
@@ -216,13 +225,15 @@ class _WorkerThread:
         await ended
 
     def _live(self) -> None:
-        while batch := self._next_batch():
-            _deliver(batch, _execute(self._transactor, [job.work for job in batch]))
-        self._transactor.close()
-        with self._condition:
-            self._is_ended = True
-            for call in self._on_end:
-                _call_loop(call)
+        try:
+            while batch := self._next_batch():
+                _deliver(batch, _execute(self._transactor, [job.work for job in batch]))
+            self._transactor.close()
+        finally:
+            with self._condition:
+                self._is_ended = True
+                for call in self._on_end:
+                    _call_loop(call)
 
     def _next_batch(self) -> list[_Job]:
         """Wait for work; empty when the queue is drained and the store closes."""

@@ -25,11 +25,12 @@ class Database:
     mode: StoreMode
     engine: Engine | None = None
     clock: ManualClock = field(default_factory=lambda: ManualClock(NOW_MS))
+    retry_delays_ms: tuple[int, ...] = (0, 0, 0)
     opened: list[Store] = field(default_factory=list)
 
     def open(self, mode: StoreMode | None = None) -> Store:
         store = Store.open(
-            self.url, mode=mode or self.mode, clock=self.clock, engine=self.engine, retry_delays_ms=(0, 0, 0)
+            self.url, mode=mode or self.mode, clock=self.clock, engine=self.engine, retry_delays_ms=self.retry_delays_ms
         )
         self.opened.append(store)
         return store
