@@ -13,7 +13,7 @@ from perpdesk.domain.assets import VenueName
 from perpdesk.domain.clock import Clock
 from perpdesk.domain.orders import OrderIntent
 from perpdesk.domain.pairs import OrderRecord, OrderState
-from perpdesk.store.ids import client_id, split_client_id
+from perpdesk.store.ids import client_id
 from perpdesk.store.journal import Journal
 from perpdesk.venues.base import NotSent, OrderRejected, OutcomeUnknown, RequestRefused, Venue
 
@@ -80,16 +80,22 @@ class Executor:
         self._heard(intent.client_id)
 
     async def ask(self, ledger: Ledger, step: AskOrder) -> None:
-        """Ask for a silent order. An order the venue accepted and does not know becomes unknown, and is settled next."""
-        intent = step.record.intent
-        self._heard(intent.client_id)
-        report = await self._venues[intent.venue].fetch_order(intent.asset, intent.client_id)
-        await self._reconciler.sync_fills(intent.venue)
+        """Ask for a silent order, or confirm one that ended short of its size.
+
+        An order the venue accepted and does not know any more becomes unknown, and is settled next.
+        """
+        client_id = step.record.intent.client_id
+        was_ended = ledger.orders[client_id].state is OrderState.ENDED
+        self._heard(client_id)
+        report = await self._venues[step.record.intent.venue].fetch_order(step.record.intent.asset, client_id)
+        await self._reconciler.sync_fills(step.record.intent.venue)
         if report is not None:
             if changed := ledger.take_report(report):
                 await self._journal.update_order(changed)
-        elif ledger.orders[intent.client_id].state is OrderState.ACCEPTED:
-            await self._note(ledger, intent.client_id, OrderState.UNKNOWN, "accepted, then not known to the venue")
+        elif ledger.orders[client_id].state is OrderState.ACCEPTED:
+            await self._note(ledger, client_id, OrderState.UNKNOWN, "accepted, then not known to the venue")
+        if was_ended and (confirmed := ledger.confirm_end(client_id)):
+            await self._journal.update_order(confirmed)
 
     async def cancel(self, ledger: Ledger, step: CancelOrder) -> None:
         """Ask for a cancel; the order counts as live until the venue reports its end."""
@@ -108,7 +114,7 @@ class Executor:
         """Move a record on; evidence that arrived meanwhile is never overwritten by the answer to the submission."""
         self._heard(client_id)
         record = ledger.orders[client_id]
-        if record.state is OrderState.FINAL:
+        if record.state in (OrderState.FINAL, OrderState.ENDED):
             return
         changed = replace(record, state=state, reason=reason or record.reason)
         ledger.orders[client_id] = changed
@@ -123,9 +129,8 @@ class Executor:
 
     def _new_record(self, ledger: Ledger, step: PlaceOrder) -> OrderRecord:
         pair, now_ms = ledger.pair, self._clock.wall_ms()
-        number = max((split_client_id(known).number for known in ledger.orders), default=0) + 1
         intent = OrderIntent(
-            client_id(self._salt, pair.pair_id, number),
+            client_id(self._salt, pair.pair_id, ledger.take_order_number()),
             pair.venue_of(step.leg),
             pair.asset,
             step.side,

@@ -12,6 +12,7 @@ from perpdesk.domain.numbers import ZERO
 from perpdesk.domain.orders import Fill, OrderReport, OrderStatus
 from perpdesk.domain.pairs import Leg, OrderRecord, OrderState, Pair, Purpose
 from perpdesk.domain.pnl import PnlParts, PricedFill, attribute
+from perpdesk.store.ids import split_client_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,7 @@ class Ledger:
         self._fills: dict[tuple[str, str], Fill] = {}
         self._payments: dict[tuple[str, str], FundingPayment] = {}
         self._filled: dict[int, Decimal] = {}
+        self._last_number = max((split_client_id(known).number for known in self.orders), default=0)
         self._held: dict[Leg, Decimal] = {Leg.LONG: ZERO, Leg.SHORT: ZERO}
         for fill in fills:
             self.add_fill(fill)
@@ -83,16 +85,42 @@ class Ledger:
         record = self.orders.get(report.client_id)
         if record is None:
             return None
-        state = OrderState.FINAL if report.status.is_final or record.state is OrderState.FINAL else OrderState.ACCEPTED
         filled = max(record.filled_reported, report.filled_size)
+        if report.status is OrderStatus.FILLED and report.filled_size == 0:
+            filled = record.intent.size
         reason = report.reason or record.reason
-        if report.status is OrderStatus.FILLED:
-            filled = max(filled, record.intent.size if report.filled_size == 0 else report.filled_size)
+        state = record.state
+        if report.status.is_final and state is not OrderState.FINAL:
+            is_complete = self.filled(report.client_id) >= record.intent.size
+            state = OrderState.FINAL if is_complete else OrderState.ENDED
+        elif state in (OrderState.JOURNALLED, OrderState.UNKNOWN):
+            state = OrderState.ACCEPTED
         changed = replace(record, state=state, filled_reported=filled, reason=reason)
         if changed == record:
             return None
         self.orders[report.client_id] = changed
         return changed
+
+    def take_order_number(self) -> int:
+        """The next order's number within the pair. Taken at once, so that two legs placing side by side never share one."""
+        self._last_number += 1
+        return self._last_number
+
+    def confirm_end(self, client_id: int) -> OrderRecord | None:
+        """Take the reported end of an order as true, its fills having been read again; None when there is nothing to take."""
+        record = self.orders[client_id]
+        if record.state is not OrderState.ENDED or self.is_missing_fills(record):
+            return None
+        self.orders[client_id] = replace(record, state=OrderState.FINAL)
+        return self.orders[client_id]
+
+    def end_filled_order(self, client_id: int) -> OrderRecord | None:
+        """Note the end of an order whose fills are complete; the changed record, None when there is nothing to note."""
+        record = self.orders.get(client_id)
+        if record is None or record.state is OrderState.FINAL or self.filled(client_id) < record.intent.size:
+            return None
+        self.orders[client_id] = replace(record, state=OrderState.FINAL, filled_reported=record.intent.size)
+        return self.orders[client_id]
 
     # What holds ------------------------------------------------------------------------------------------------------
 
@@ -125,12 +153,15 @@ class Ledger:
         """Whether the venue reported more filled than fills have shown."""
         return record.filled_reported > self.filled(record.intent.client_id)
 
+    def is_live(self, record: OrderRecord) -> bool:
+        """Whether an order can still change or fills of it are not here yet. Fills of its whole size end every doubt."""
+        if self.filled(record.intent.client_id) >= record.intent.size:
+            return False
+        return record.state is not OrderState.FINAL or self.is_missing_fills(record)
+
     def live_order(self, leg: Leg) -> OrderRecord | None:
-        """The order of `leg` that can still change, or whose fills are not all here yet; at most one by construction."""
-        for record in self.orders.values():
-            if record.leg is leg and (record.state is not OrderState.FINAL or self.is_missing_fills(record)):
-                return record
-        return None
+        """The live order of `leg`; at most one by construction."""
+        return next((record for record in self.orders.values() if record.leg is leg and self.is_live(record)), None)
 
     def attempts(self, leg: Leg, *purposes: Purpose) -> int:
         """How many orders of these purposes the leg has had."""

@@ -103,6 +103,7 @@ class Portfolio:
     async def take_fills(self, fills: Iterable[Fill]) -> None:
         """Give each new fill to its pair and write it down; a pair that had ended goes back to closing."""
         new: list[tuple[Fill, int | None]] = []
+        ended: list[OrderRecord] = []
         for fill in fills:
             ledger = await self._ledger_of_fill(fill)
             if ledger is None:
@@ -112,9 +113,13 @@ class Portfolio:
                     log.error("fill_unexplained", venue=fill.venue, asset=fill.asset, size=str(fill.size))
             elif ledger.add_fill(fill):
                 new.append((fill, ledger.pair.pair_id))
+                if fill.client_id is not None and (record := ledger.end_filled_order(fill.client_id)):
+                    ended.append(record)
                 await self._reopen_if_ended(ledger)
         if new:
             await self.journal.record_fills(new)
+        for record in ended:
+            await self.journal.update_order(record)
 
     async def _ledger_of_fill(self, fill: Fill) -> Ledger | None:
         if fill.client_id is not None:
@@ -202,9 +207,6 @@ class Portfolio:
         if book is not None and book.mid is not None:
             return exact(book.mid)
         return next(fill.price for fill in reversed(ledger.fills) if fill.venue == venue)
-
-    async def record_order(self, record: OrderRecord) -> None:
-        await self.journal.update_order(record)
 
 
 def _venues(pair: Pair) -> tuple[VenueName, VenueName]:

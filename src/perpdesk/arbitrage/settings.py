@@ -46,6 +46,7 @@ class ExecutionSettings(_Section):
         5_000, gt=0, description="Age at which the venue must refuse an order still in flight, ms"
     )
     order_check_ms: int = Field(1_500, gt=0, description="Silence after which an accepted order is asked for, ms")
+    confirm_ms: int = Field(1_000, ge=0, description="Pause before the end of a partly filled order is believed, ms")
     retry_ms: int = Field(500, gt=0, description="Pause before the first retry; doubles up to retry_ms_max, ms")
     retry_ms_max: int = Field(8_000, gt=0, description="Longest pause between retries, ms")
 

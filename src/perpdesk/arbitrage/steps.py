@@ -35,7 +35,7 @@ class SettleOrder:
 
 @dataclass(frozen=True, slots=True)
 class AskOrder:
-    """It was accepted and has been silent too long: ask for its state and its fills."""
+    """It was accepted and has been silent too long, or its end has to be confirmed: ask for its state and its fills."""
 
     leg: Leg
     record: OrderRecord
@@ -99,7 +99,9 @@ def tend_live_order(s: Situation, leg: Leg) -> tuple[bool, Step | None]:
     if record.state in (OrderState.JOURNALLED, OrderState.UNKNOWN):
         return True, SettleOrder(leg, record)
     heard_at_ms = s.reported_at_ms.get(record.intent.client_id, record.journalled_at_ms)
-    if s.now_ms - heard_at_ms >= s.settings.execution.order_check_ms:
+    execution = s.settings.execution
+    patience_ms = execution.confirm_ms if record.state is OrderState.ENDED else execution.order_check_ms
+    if s.now_ms - heard_at_ms >= patience_ms:
         return True, AskOrder(leg, record)
     return True, None
 

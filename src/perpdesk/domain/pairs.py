@@ -69,6 +69,9 @@ class OrderState(StrEnum):
     """The venue took the submission."""
     UNKNOWN = "unknown"
     """No answer: frozen until settled."""
+    ENDED = "ended"
+    """The venue reports its end short of its size. Venues have reported cancels of orders that filled, so the leg stays
+    bound until the fills have been read again a moment later."""
     FINAL = "final"
     """Filled, cancelled, refused or never taken: it can not change any more."""
 

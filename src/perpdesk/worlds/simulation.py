@@ -178,7 +178,7 @@ def _is_transaction(request: WireRequest) -> bool:
 
 def _rates(rng: random.Random) -> FaultRates:
     """From gentle to hostile."""
-    harshness = rng.choice((0.5, 1.0, 3.0))
+    harshness = rng.choice((0.3, 1.0, 1.5))
     request = 0.02 * harshness
     return FaultRates(
         lost_before=request,
@@ -277,14 +277,16 @@ def _choose_death(stage: _Stage, incarnation: VirtualDesk, rng: random.Random) -
     elif way == "send":
         die = _countdown(rng.randrange(1, 12), incarnation.kill)
         name = f"desk{stage.incarnations}"
-        stage.network.observe(lambda sent: die() if sent.client == name and _is_order(sent) else None)
+        stage.network.observe(lambda sent: die() if _is_deadly(stage, sent, name) else None)
     elif way == "time":
         return rng.randrange(1_000, 600_000)
     return MS_PER_DAY
 
 
-def _is_order(sent: Sent) -> bool:
-    return sent.kind == "http" and (sent.path.endswith("/exchange") or "sendTx" in sent.path)
+def _is_deadly(stage: _Stage, sent: Sent, client: str) -> bool:
+    """Whether this is a transaction of that desk, while faults still happen."""
+    is_transaction = sent.kind == "http" and (sent.path.endswith("/exchange") or "sendTx" in sent.path)
+    return stage.faults.is_active and sent.client == client and is_transaction
 
 
 def _countdown(count: int, call: Callable[[], None]) -> Callable[[], None]:

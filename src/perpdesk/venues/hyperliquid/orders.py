@@ -1,6 +1,7 @@
 """Placing, cancelling and settling: what each answer, and each missing answer, lets us conclude."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TypeVar
 
 import structlog
 
@@ -26,8 +27,12 @@ from perpdesk.venues.hyperliquid.watch import Watch
 
 log = structlog.get_logger(__name__)
 
+T = TypeVar("T")
+
 ORDERS_REMEMBERED_MAX = 10_000
 """Orders of this process whose nonce and last state are kept; the oldest are forgotten first."""
+SETTLE_READS_MAX = 4
+"""Tries of each read that a settlement needs."""
 FENCE_ATTEMPTS_MAX = 3
 FENCE_RETRY_MS = 500
 EXPIRY_MARGIN_MS = 1_000
@@ -137,10 +142,10 @@ class Orders:
         """See `Venue.settle`: shut the door first, then ask; asking first could miss a request still on its way."""
         if not await self._spend_nonce(order.client_id):
             await self._wait_for_expiry(order)
-        report = await self._reads.fetch_order(order.client_id)
+        report = await self._insist(lambda: self._reads.fetch_order(order.client_id))
         if report is None:
             await self._clock.sleep_ms(STATUS_LAG_MS)
-            report = await self._reads.fetch_order(order.client_id)
+            report = await self._insist(lambda: self._reads.fetch_order(order.client_id))
         if report is None:
             report = await self._find_elsewhere(order)
         log.info(
@@ -180,7 +185,7 @@ class Orders:
         """Return once the venue's clock is past the order's expiry; NotSent when that takes too long."""
         safe_at_ms = order.expires_at_ms + EXPIRY_MARGIN_MS
         for _ in range(CLOCK_READS_MAX):
-            left_ms = safe_at_ms - await self._reads.fetch_server_time_ms()
+            left_ms = safe_at_ms - await self._insist(self._reads.fetch_server_time_ms)
             if left_ms < 0:
                 return
             if left_ms > EXPIRY_WAIT_MS_MAX:
@@ -191,17 +196,27 @@ class Orders:
             "settle it again after that"
         )
 
+    async def _insist(self, read: Callable[[], Awaitable[T]]) -> T:
+        """Read again a few times when the answer is lost: a leg is frozen until the whole settlement is through."""
+        for attempt in range(1, SETTLE_READS_MAX):
+            try:
+                return await read()
+            except (NotSent, RequestRefused):
+                await self._clock.sleep_ms(FENCE_RETRY_MS * attempt)
+        return await read()
+
     async def _find_elsewhere(self, order: OrderIntent) -> OrderReport | None:
         """Look where an order the venue has no record of may still show: among resting orders and among fills.
 
         Records are kept for about 2000 orders, fills for far longer.
         """
-        for report in await self._reads.fetch_open_orders():
+        for report in await self._insist(self._reads.fetch_open_orders):
             if report.client_id == order.client_id:
                 return report
         nonce = self._nonces.get(order.client_id, order.expires_at_ms)
         since_ms = max(0, min(nonce, order.expires_at_ms) - FILLS_LOOKBACK_MS)
-        fills = [fill for fill in await self._reads.fetch_fills(since_ms) if fill.client_id == order.client_id]
+        found = await self._insist(lambda: self._reads.fetch_fills(since_ms))
+        fills = [fill for fill in found if fill.client_id == order.client_id]
         if not fills:
             return None
         size = filled_size(fills)
