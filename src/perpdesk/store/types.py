@@ -56,7 +56,10 @@ class EnumText(TypeDecorator[StrEnum]):
         self.enumeration = enumeration
 
     def process_bind_param(self, value: StrEnum | str | None, dialect: Dialect) -> str | None:
-        return None if value is None else self.enumeration(value).value
+        if value is None:
+            return None
+        # A member is its own text; looking it up again would double the cost of converting a row.
+        return str.__str__(value if type(value) is self.enumeration else self.enumeration(value))
 
     def process_result_value(self, value: Any, dialect: Dialect) -> StrEnum | None:
         return None if value is None else self.enumeration(value)
