@@ -28,7 +28,8 @@ class VenueAccess:
     Attributes:
         ws_url: Complete, path included. address: Hyperliquid's account. account_index, api_key_index: Lighter's.
         private_key: None for market data only, unless `has_cheap_signatures`.
-        book_every_ms: How often the venue is known to push books; silence limits follow from it.
+        silence_ms: Silence limit of every feed, None for the connector's own. ping_every_ms, tick_ms: How often it pings, and
+            looks at the time.
     """
 
     rest_url: str
@@ -40,6 +41,7 @@ class VenueAccess:
     has_cheap_signatures: bool = False
     silence_ms: int | None = None
     ping_every_ms: int | None = None
+    tick_ms: int | None = None
 
 
 def access_of(account: SandboxAccount, rest_url: str, ws_base_url: str, **options: int | None) -> VenueAccess:
@@ -55,6 +57,7 @@ def access_of(account: SandboxAccount, rest_url: str, ws_base_url: str, **option
         has_cheap_signatures=account.private_key is None,
         silence_ms=options.get("silence_ms"),
         ping_every_ms=options.get("ping_every_ms"),
+        tick_ms=options.get("tick_ms"),
     )
 
 
@@ -112,4 +115,6 @@ def _limits(access: VenueAccess, silence_names: tuple[str, ...]) -> dict[str, An
     limits = {} if access.silence_ms is None else dict.fromkeys(silence_names, access.silence_ms)
     if access.ping_every_ms is not None:
         limits["ping_every_ms"] = access.ping_every_ms
+    if access.tick_ms is not None:
+        limits["tick_ms"] = access.tick_ms
     return limits

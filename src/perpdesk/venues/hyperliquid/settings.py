@@ -23,6 +23,7 @@ class HyperliquidSettings:
             renewed; only a silent book is called lost. Best levels come on change only, so quiet there is no fault.
         reconnect_min_ms, reconnect_max_ms: Bounds of the doubling wait between sockets (venue: 30 new ones a minute).
         connect_timeout_ms: How long opening a socket may take.
+        tick_ms: How often pings, confirmations and silence are looked at.
     """
 
     rest_url: str = MAINNET_REST_URL
@@ -40,3 +41,4 @@ class HyperliquidSettings:
     reconnect_max_ms: int = 30_000
     connect_timeout_ms: int = 10_000
     request_timeout_ms: int = 5_000
+    tick_ms: int = 1_000

@@ -15,7 +15,6 @@ from perpdesk.venues.transport.ports import SocketConnection, SocketTransport, S
 
 log = structlog.get_logger(__name__)
 
-TICK_MS = 1_000
 STABLE_AFTER_MS = 10_000
 """A socket that lived this long counts as good: the next wait starts small again."""
 
@@ -59,7 +58,7 @@ class Stream:
         self.apply(self._feed.begin())
         self._keeper = asyncio.create_task(self._keep_connected(), name="hyperliquid stream")
         self._keeper.add_done_callback(self._hear_end)
-        self._timer = self._clock.call_later_ms(TICK_MS, self._tick)
+        self._timer = self._clock.call_later_ms(self._settings.tick_ms, self._tick)
 
     async def stop(self) -> None:
         """End the task and the socket; idempotent. Nothing is emitted any more."""
@@ -135,7 +134,7 @@ class Stream:
             self.apply(self._feed.on_frame(raw))
 
     def _tick(self) -> None:
-        self._timer = self._clock.call_later_ms(TICK_MS, self._tick)
+        self._timer = self._clock.call_later_ms(self._settings.tick_ms, self._tick)
         self.apply(self._feed.on_tick())
 
     def apply(self, step: FeedStep) -> None:
