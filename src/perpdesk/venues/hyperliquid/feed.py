@@ -270,6 +270,10 @@ class HyperliquidFeed:
         self._heard_at_ms = self._clock.monotonic_ms()
         channel = ""
         try:
+            if raw.startswith(frames.BOOK_MESSAGE):
+                channel = "l2Book"
+                self._on_snapshot(channel, frames.parse_book_message(raw, self._clock.wall_ms()), raw, step)
+                return step
             envelope = frames.parse_envelope(raw)
             channel = envelope.channel
             handler = self._handlers.get(channel)
@@ -298,7 +302,9 @@ class HyperliquidFeed:
     def _on_bbo(self, data: msgspec.Raw, step: FeedStep) -> None:
         self._on_snapshot("bbo", frames.parse_bbo(data, self._clock.wall_ms()), data, step)
 
-    def _on_snapshot(self, channel: str, snapshot: BookSnapshot | None, data: msgspec.Raw, step: FeedStep) -> None:
+    def _on_snapshot(
+        self, channel: str, snapshot: BookSnapshot | None, data: bytes | msgspec.Raw, step: FeedStep
+    ) -> None:
         state = None if snapshot is None else self._books.get(snapshot.coin)
         if snapshot is None or state is None or channel != self._settings.book_channel:
             return

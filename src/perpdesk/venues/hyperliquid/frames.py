@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
 from math import inf
+from typing import Annotated
 
 import msgspec
+from msgspec.structs import astuple
 
 from perpdesk.domain.assets import AssetKind, VenueName, listing_of
 from perpdesk.domain.books import Level
@@ -35,6 +37,8 @@ FUNDING_CAP_PER_HOUR = Decimal("0.04")
 AHEAD_MS_MAX = 60_000
 """A book stamped further ahead of our clock is damaged; taking it would make every true one after it look old."""
 TIME_MS_MAX = 10**14
+MAGNITUDE_MAX = 1e24
+"""No price or size in a book is anywhere near it."""
 
 _NUMBER = re.compile(r"-?[0-9]{1,24}(?:\.[0-9]{1,24})?")
 _FOREIGN_MARKS = frozenset("@#+:/")
@@ -100,15 +104,11 @@ class Contract:
         return float(Decimal(repr(price)) / self.multiplier) if self.is_scaled else price
 
     def levels(self, wire: list["_Level"]) -> list[Level]:
-        """One side of a book; ValueError when any level is not a positive price with a size."""
+        """One side of a book, whose numbers the decoder has checked."""
+        if not self.is_scaled:
+            return [*map(astuple, wire)]
         scale = float(self.multiplier)
-        levels = []
-        for level in wire:
-            size = level.sz * scale
-            if not 0.0 <= size < inf:
-                raise ValueError(f"{self.coin}: not a size: {level.sz}")
-            levels.append((self.market_price(level.px), size))
-        return levels
+        return [(self.market_price(level.px), level.sz * scale) for level in wire]
 
 
 @lru_cache(maxsize=4096)
@@ -124,14 +124,20 @@ def contract_of(coin: str) -> Contract | None:
 
 
 class _Level(msgspec.Struct, gc=False):
-    px: float
-    sz: float
+    """A level as the `Level` tuple has it: these two fields in this order. Bounds shut out NaN and infinity too."""
+
+    px: Annotated[float, msgspec.Meta(gt=0, lt=MAGNITUDE_MAX)]
+    sz: Annotated[float, msgspec.Meta(ge=0, lt=MAGNITUDE_MAX)]
 
 
 class _Book(msgspec.Struct, gc=False):
     coin: str
     time: int
     levels: tuple[list[_Level], list[_Level]]
+
+
+class _BookMessage(msgspec.Struct, gc=False):
+    data: _Book
 
 
 class _Bbo(msgspec.Struct, gc=False):
@@ -192,6 +198,7 @@ class _SubscriptionResponse(msgspec.Struct, gc=False):
 
 _read_envelope = msgspec.json.Decoder(Envelope)
 _read_book = msgspec.json.Decoder(_Book, strict=False)
+_read_book_message = msgspec.json.Decoder(_BookMessage, strict=False)
 _read_book_or_null = msgspec.json.Decoder(_Book | None, strict=False)
 _read_bbo = msgspec.json.Decoder(_Bbo, strict=False)
 _read_active_context = msgspec.json.Decoder(_ActiveContext, strict=False)
@@ -205,8 +212,7 @@ _read_subscription = msgspec.json.Decoder(Subscription)
 _read_text = msgspec.json.Decoder(str)
 
 
-@dataclass(frozen=True, slots=True)
-class BookSnapshot:
+class BookSnapshot(msgspec.Struct, frozen=True):
     """A whole visible book, best first, per unit of the asset; never crossed, every number finite and positive."""
 
     coin: str
@@ -237,6 +243,11 @@ def parse_envelope(raw: bytes) -> Envelope:
 def parse_book(raw: bytes | msgspec.Raw, now_ms: int) -> BookSnapshot | None:
     """`l2Book` data; None for a market that is not a main-dex perpetual."""
     return _snapshot(_read_book.decode(raw), now_ms)
+
+
+def parse_book_message(raw: bytes, now_ms: int) -> BookSnapshot | None:
+    """A whole message that begins with BOOK_MESSAGE, read in one pass: books are most of what arrives."""
+    return _snapshot(_read_book_message.decode(raw).data, now_ms)
 
 
 def parse_bbo(raw: bytes | msgspec.Raw, now_ms: int) -> BookSnapshot | None:
@@ -392,6 +403,9 @@ def encode_subscribe(key: tuple[str, str], is_fast: bool, method: str = "subscri
         subscription["fast"] = True
     return msgspec.json.encode({"method": method, "subscription": subscription})
 
+
+BOOK_MESSAGE = b'{"channel":"l2Book",'
+"""How a book message begins. One that is spelled otherwise is read in two passes, by way of its envelope."""
 
 PRIVATE_CHANNELS = ("userFills", "orderUpdates", "userFundings")
 PING = b'{"method":"ping"}'
