@@ -211,7 +211,9 @@ def _sum_levels(rows: list[_RestingRow] | None, market: Market) -> list[Level]:
 # --- funding and prices
 
 
-class _StatsRow(msgspec.Struct):
+class StatsRow(msgspec.Struct, gc=False):
+    """What `market_stats` says of one market, as far as it is used."""
+
     market_id: int
     current_funding_rate: Decimal
     """PERCENT per hour: estimate of the coming settlement, + when longs pay."""
@@ -220,30 +222,50 @@ class _StatsRow(msgspec.Struct):
 
 
 _STATS_MAP = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_STATS_ROW = msgspec.json.Decoder(_StatsRow, strict=False)
+_STATS_ROWS = msgspec.json.Decoder(dict[str, StatsRow], strict=False)
+_STATS_ROW = msgspec.json.Decoder(StatsRow, strict=False)
+
+
+def read_market_stats(envelope: Envelope) -> tuple[list[StatsRow], int]:
+    """Payload of `market_stats/all` (rows by market id) or `market_stats/{m}` (one row): (rows, unreadable rows).
+
+    All rows are read in one pass; only when that fails is each one read for itself, so that a bad one takes no other along.
+    """
+    raw = envelope.market_stats
+    if not envelope.channel.endswith(":all"):
+        return readable_rows("market_stats", (raw,), _STATS_ROW.decode)
+    try:
+        return list(_STATS_ROWS.decode(raw).values()), 0
+    except BAD_DATA:
+        raws = decode_with(_STATS_MAP, "market_stats", bytes(raw)).values()
+        return readable_rows("market_stats", raws, _STATS_ROW.decode)
 
 
 def parse_market_stats(
     envelope: Envelope, markets: Mapping[int, Market], received_at_ms: int
 ) -> tuple[list[FundingChanged], int]:
-    """Payload of `market_stats/all` (rows by market id) or `market_stats/{m}` (one row): (events, unreadable rows).
+    """Funding and prices of a `market_stats` frame: (events, unreadable rows).
 
     Rows of markets that are not in `markets` (spot, just listed) are passed over.
     """
-    if envelope.channel.endswith(":all"):
-        raws: Iterable[msgspec.Raw] = decode_with(_STATS_MAP, "market_stats", bytes(envelope.market_stats)).values()
-    else:
-        raws = (envelope.market_stats,)
     at_ms = envelope.timestamp or received_at_ms
-    changed, bad = readable_rows("market_stats", raws, lambda raw: _to_funding_changed(raw, markets, at_ms))
-    return [event for event in changed if event is not None], bad
+    rows, bad = read_market_stats(envelope)
+    changed: list[FundingChanged] = []
+    for row in rows:
+        market = markets.get(row.market_id)
+        if market is None:
+            continue
+        try:
+            changed.append(_to_funding_changed(row, market, at_ms))
+        except BAD_DATA:
+            bad += 1
+            log.warning(
+                "row_unreadable", venue=VenueName.LIGHTER.value, what="market_stats", raw=repr(row)[:RAW_SHOWN_MAX]
+            )
+    return changed, bad
 
 
-def _to_funding_changed(raw: bytes, markets: Mapping[int, Market], at_ms: int) -> FundingChanged | None:
-    row = _STATS_ROW.decode(raw)
-    market = markets.get(row.market_id)
-    if market is None:
-        return None
+def _to_funding_changed(row: StatsRow, market: Market, at_ms: int) -> FundingChanged:
     rate = FundingRate.from_percent(_sane_percent(row.current_funding_rate), 1, at_ms)
     mark = _price_or_none(row.mark_price, market)
     return FundingChanged(VenueName.LIGHTER, market.asset, rate, mark, _price_or_none(row.index_price, market))
