@@ -86,6 +86,10 @@ class Ladder:
     def best(self) -> Level | None:
         return (self._keys[0] * self._sign, self._sizes[0]) if self._keys else None
 
+    @property
+    def best_price(self) -> float | None:
+        return self._keys[0] * self._sign if self._keys else None
+
     def top(self, count: int) -> list[Level]:
         """The best `count` levels, best first."""
         sign = self._sign
@@ -143,9 +147,9 @@ class Book:
         self.require_uncrossed()
 
     def require_uncrossed(self) -> None:
-        bid, ask = self.bids.best, self.asks.best
-        if bid is not None and ask is not None and bid[0] >= ask[0]:
-            raise BookCorrupt(f"crossed book: bid {bid[0]} at or above ask {ask[0]}")
+        bid, ask = self.bids.best_price, self.asks.best_price
+        if bid is not None and ask is not None and bid >= ask:
+            raise BookCorrupt(f"crossed book: bid {bid} at or above ask {ask}")
 
     def side(self, taker: Side) -> Ladder:
         """The side that an aggressor of direction `taker` takes from."""
@@ -154,14 +158,14 @@ class Book:
     @property
     def mid(self) -> float | None:
         """Mean of best bid and ask; None while a side is empty."""
-        bid, ask = self.bids.best, self.asks.best
-        return None if bid is None or ask is None else (bid[0] + ask[0]) / 2
+        bid, ask = self.bids.best_price, self.asks.best_price
+        return None if bid is None or ask is None else (bid + ask) / 2
 
     @property
     def spread_bps(self) -> float | None:
         """Ask less bid in basis points of the mid; None while a side is empty."""
-        bid, ask = self.bids.best, self.asks.best
-        return None if bid is None or ask is None else (ask[0] - bid[0]) / (ask[0] + bid[0]) * 20_000
+        bid, ask = self.bids.best_price, self.asks.best_price
+        return None if bid is None or ask is None else (ask - bid) / (ask + bid) * 20_000
 
     def impact_bps(self, taker: Side, size: float) -> float | None:
         """Cost of taking `size` against the mid, in basis points, never negative; None if the book can not fill it."""
