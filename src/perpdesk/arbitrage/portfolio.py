@@ -14,7 +14,6 @@ from perpdesk.arbitrage.prices import exact
 from perpdesk.domain.assets import VenueName
 from perpdesk.domain.clock import Clock
 from perpdesk.domain.funding import FundingPayment
-from perpdesk.domain.markets import common_lot
 from perpdesk.domain.numbers import ZERO
 from perpdesk.domain.orders import Fill
 from perpdesk.domain.pairs import Leg, OrderRecord, Pair, PairState
@@ -28,6 +27,10 @@ log = structlog.get_logger(__name__)
 
 CLOCK_SLACK_MS = 1_000
 """How far a venue's clock may run behind ours when an event is placed in a pair's life."""
+
+
+DUST_HEADROOM = Decimal("1.2")
+"""Least orders are set in dollars, so in units they grow while a price falls."""
 
 
 class Portfolio:
@@ -64,9 +67,10 @@ class Portfolio:
         return ledger
 
     def _tolerance(self, pair: Pair) -> Decimal:
-        """Half the step both venues can express: smaller differences can not be traded away."""
-        long, short = (self._view.market(venue, pair.asset) for venue in (pair.long_venue, pair.short_venue))
-        return ZERO if long is None or short is None else common_lot(long, short) / 2
+        """Imbalance that can not be traded away: below both venues' least order, with room for prices to move."""
+        mid = pair.notional_usd / pair.size_target
+        legs = [self._view.market(venue, pair.asset) for venue in _venues(pair)]
+        return max((leg.least_size(mid) * DUST_HEADROOM for leg in legs if leg is not None), default=ZERO)
 
     async def change(self, ledger: Ledger, **changes: object) -> None:
         """Write changed fields of a pair, then take them."""

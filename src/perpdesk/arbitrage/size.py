@@ -17,7 +17,7 @@ class Sized:
     checks: tuple[Check, ...]
 
 
-HEDGE_HEADROOM = Decimal("1.25")
+HEDGE_HEADROOM = Decimal("2")
 """A pair is only opened this much above both venues' least order, so that a partial fill can usually still be hedged."""
 
 
