@@ -2,17 +2,16 @@
 
 from decimal import Decimal
 
-from perpdesk.arbitrage.legs import is_balanced, open_leg, trim
-from perpdesk.arbitrage.steps import Become, CancelOrder, Situation, Step, is_pausing, tend_live_order
-from perpdesk.domain.orders import TimeInForce
-from perpdesk.domain.pairs import EntryStyle, Leg, OrderRecord, OrderState, PairState, Purpose
+from perpdesk.arbitrage.legs import is_balanced, open_leg, trim, withdraw
+from perpdesk.arbitrage.steps import Become, Situation, Step, is_pausing, tend_live_order
+from perpdesk.domain.pairs import EntryStyle, Leg, PairState, Purpose
 
 
 def decide_opening(s: Situation) -> list[Step]:
     """The next steps of a pair that is being opened; both legs may move at once."""
     first, second = s.ledger.pair.first_leg, s.ledger.pair.first_leg.other
     is_first_bound, first_step = tend_live_order(s, first)
-    steps = [step for step in (_withdraw(s, first) or first_step,) if step is not None]
+    steps = [step for step in (withdraw(s, first, s.settings.entry.maker_wait_ms) or first_step,) if step is not None]
     is_second_bound, second_step = tend_live_order(s, second)
     if is_second_bound:
         return steps if second_step is None else [*steps, second_step]
@@ -29,24 +28,6 @@ def decide_opening(s: Situation) -> list[Step]:
         entry = open_leg(s, first, Purpose.ENTRY, s.ledger.pair.size_target, 0, is_resting)
         return [] if entry is None else [entry]
     return [Become(PairState.CLOSING, "entry not filled")]
-
-
-def _withdraw(s: Situation, first: Leg) -> Step | None:
-    """A resting first leg is cancelled once it has waited long enough, and again while the cancel goes unheard."""
-    record = s.ledger.live_order(first)
-    if record is None or first in s.busy or not _is_resting(record):
-        return None
-    if s.now_ms - record.journalled_at_ms < s.settings.entry.maker_wait_ms:
-        return None
-    asked_ms = record.cancel_requested_at_ms
-    if asked_ms is not None and s.now_ms - asked_ms < 4 * s.settings.execution.order_check_ms:
-        return None
-    return CancelOrder(first, record)
-
-
-def _is_resting(record: OrderRecord) -> bool:
-    rests = record.intent.time_in_force in (TimeInForce.POST_ONLY, TimeInForce.GTC)
-    return rests and record.state is OrderState.ACCEPTED
 
 
 def _balance(s: Situation, is_first_bound: bool) -> list[Step]:

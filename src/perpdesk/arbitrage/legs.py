@@ -3,9 +3,12 @@
 from decimal import Decimal
 
 from perpdesk.arbitrage.prices import resting_price, taking_price
-from perpdesk.arbitrage.steps import PlaceOrder, RefreshBook, Situation, Step, is_pausing, tend_live_order
+from perpdesk.arbitrage.steps import CancelOrder, PlaceOrder, RefreshBook, Situation, Step, is_pausing, tend_live_order
 from perpdesk.domain.orders import TimeInForce
-from perpdesk.domain.pairs import Leg, Purpose
+from perpdesk.domain.pairs import Leg, OrderState, Purpose
+
+CANCEL_HEARD_CHECKS = 4
+"""Order checks that may pass before a cancel that was not heard of is sent again."""
 
 
 def open_leg(s: Situation, leg: Leg, purpose: Purpose, size: Decimal, attempt: int, is_resting: bool) -> Step | None:
@@ -45,6 +48,21 @@ def reduce_leg(s: Situation, leg: Leg, purpose: Purpose, size: Decimal) -> Step 
     if price is None:
         return RefreshBook(leg)
     return PlaceOrder(leg, purpose, side, size, price.limit, price.mid, TimeInForce.IOC, is_reduce_only=True)
+
+
+def withdraw(s: Situation, leg: Leg, patience_ms: int) -> Step | None:
+    """Cancel the leg's resting order once it is `patience_ms` old, and again while the cancel goes unheard."""
+    record = s.ledger.live_order(leg)
+    if record is None or leg in s.busy or record.state is not OrderState.ACCEPTED:
+        return None
+    if record.intent.time_in_force not in (TimeInForce.POST_ONLY, TimeInForce.GTC):
+        return None
+    if s.now_ms - record.journalled_at_ms < patience_ms:
+        return None
+    asked_ms = record.cancel_requested_at_ms
+    if asked_ms is not None and s.now_ms - asked_ms < CANCEL_HEARD_CHECKS * s.settings.execution.order_check_ms:
+        return None
+    return CancelOrder(leg, record)
 
 
 def trim(s: Situation) -> list[Step]:
