@@ -30,6 +30,7 @@ class VenueAccess:
         private_key: None for market data only, unless `has_cheap_signatures`.
         silence_ms: Silence limit of every feed, None for the connector's own. ping_every_ms, tick_ms: How often it pings, and
             looks at the time.
+        chain_id: Lighter's, named in its signatures.
     """
 
     rest_url: str
@@ -42,6 +43,7 @@ class VenueAccess:
     silence_ms: int | None = None
     ping_every_ms: int | None = None
     tick_ms: int | None = None
+    chain_id: int = LIGHTER_CHAIN_ID
 
 
 def access_of(account: SandboxAccount, rest_url: str, ws_base_url: str, **options: int | None) -> VenueAccess:
@@ -97,7 +99,7 @@ def _lighter(
     signer: lighter_signing.Signer | None = None
     account, key = access.account_index, access.api_key_index
     if access.private_key is not None and account is not None and key is not None:
-        signer = lighter_signing.OfficialSigner(access.rest_url, account, key, access.private_key, LIGHTER_CHAIN_ID)
+        signer = lighter_signing.OfficialSigner(access.rest_url, account, key, access.private_key, access.chain_id)
     elif access.has_cheap_signatures and account is not None and key is not None:
         signer = lighter_signing.SimulatedSigner(account, key, clock)
     settings = replace(
