@@ -1,6 +1,6 @@
 """Books against a dict that is sorted on every query, and the laws of sweeping them."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perpdesk.domain.books import Book, BookCorrupt, Ladder, Side
@@ -27,6 +27,7 @@ class NaiveSide:
         return sorted(self.sizes.items(), reverse=self.is_bid)
 
 
+@settings(deadline=None)
 @given(is_bid=st.booleans(), snapshot=LEVELS, deltas=LEVELS)
 def test_a_ladder_is_a_sorted_dict(
     is_bid: bool, snapshot: list[tuple[float, float]], deltas: list[tuple[float, float]]
@@ -46,6 +47,7 @@ def test_a_ladder_is_a_sorted_dict(
         assert len(ladder) == len(levels)
 
 
+@settings(deadline=None)
 @given(bids=st.dictionaries(PRICES, SIZES, max_size=8), asks=st.dictionaries(PRICES, SIZES, max_size=8))
 def test_a_book_is_corrupt_exactly_when_its_best_prices_meet(
     bids: dict[float, float], asks: dict[float, float]
@@ -73,6 +75,7 @@ def sound_books(draw: st.DrawFn) -> Book:
     return book
 
 
+@settings(deadline=None)
 @given(book=sound_books(), side=SIDES, size=st.integers(1, 200).map(lambda n: n / 8))
 def test_a_sweep_takes_what_is_there_between_the_best_and_the_worst_price(book: Book, side: Side, size: float) -> None:
     ladder = book.side(side)
@@ -90,6 +93,7 @@ def test_a_sweep_takes_what_is_there_between_the_best_and_the_worst_price(book: 
     assert abs(sweep.average_price * sweep.size - paid) < 1e-6
 
 
+@settings(deadline=None)
 @given(book=sound_books(), side=SIDES, small=st.integers(1, 100), more=st.integers(0, 100))
 def test_impact_is_never_negative_and_grows_with_size(book: Book, side: Side, small: int, more: int) -> None:
     first, second = book.impact_bps(side, small / 8), book.impact_bps(side, (small + more) / 8)
@@ -100,6 +104,7 @@ def test_impact_is_never_negative_and_grows_with_size(book: Book, side: Side, sm
     assert half_spread - 1e-6 <= first <= second + 1e-6
 
 
+@settings(deadline=None)
 @given(book=sound_books(), side=SIDES, limit=st.integers(0, 61).map(float))
 def test_depth_is_the_notional_of_the_levels_within_the_limit(book: Book, side: Side, limit: float) -> None:
     ladder = book.side(side)

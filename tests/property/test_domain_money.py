@@ -2,7 +2,7 @@
 
 from decimal import Decimal
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perpdesk.domain.assets import VenueName
@@ -22,6 +22,7 @@ TOLERANCE = Decimal("1e-12")
 """USD: one division per partial close, at 28 digits."""
 
 
+@settings(deadline=None)
 @given(trades=TRADES, mark=PRICES)
 def test_a_position_conserves_cash_through_every_flip(trades: list[tuple[Decimal, Decimal]], mark: Decimal) -> None:
     """Realised and open profit together are always what the trades did to the cash plus what the rest is worth."""
@@ -36,6 +37,7 @@ def test_a_position_conserves_cash_through_every_flip(trades: list[tuple[Decimal
         assert abs(gap) <= TOLERANCE * 1_000_000
 
 
+@settings(deadline=None)
 @given(trades=TRADES)
 def test_the_average_entry_stays_between_the_prices_that_were_paid(trades: list[tuple[Decimal, Decimal]]) -> None:
     position, paid = Position(), list[Decimal]()
@@ -48,6 +50,7 @@ def test_the_average_entry_stays_between_the_prices_that_were_paid(trades: list[
             assert min(paid) - TOLERANCE * 10**6 <= position.entry_price <= max(paid) + TOLERANCE * 10**6
 
 
+@settings(deadline=None)
 @given(signed=SIGNED, price=PRICES, exit_price=PRICES)
 def test_a_round_trip_of_a_long_and_of_a_short_are_mirror_images(
     signed: Decimal, price: Decimal, exit_price: Decimal
@@ -81,6 +84,7 @@ def priced_fills(draw: st.DrawFn) -> list[PricedFill]:
 PAYMENTS = st.lists(st.decimals(min_value=-100, max_value=100, places=6), max_size=10)
 
 
+@settings(deadline=None)
 @given(fills=priced_fills(), payments=PAYMENTS, mark=PRICES)
 def test_four_parts_sum_to_the_cash_that_moved_plus_what_is_open(
     fills: list[PricedFill], payments: list[Decimal], mark: Decimal
@@ -96,6 +100,7 @@ def test_four_parts_sum_to_the_cash_that_moved_plus_what_is_open(
     assert parts.price_usd + parts.slippage_usd == sum((p.fill.cash_usd for p in fills), ZERO) + worth
 
 
+@settings(deadline=None)
 @given(fills=priced_fills(), mark=PRICES)
 def test_slippage_does_not_depend_on_what_is_still_open(fills: list[PricedFill], mark: Decimal) -> None:
     marks = {(venue.value, asset): mark for venue in VenueName for asset in ("ETH", "PEPE")}
@@ -110,6 +115,7 @@ GRIDS = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(grid=GRIDS, price=st.decimals(min_value=Decimal("0.01"), max_value=1_000_000, places=6).filter(lambda p: p > 0))
 def test_grid_neighbours_embrace_the_price_and_are_allowed(grid: PriceGrid, price: Decimal) -> None:
     low, high = grid.floor(price), grid.ceil(price)
@@ -120,6 +126,7 @@ def test_grid_neighbours_embrace_the_price_and_are_allowed(grid: PriceGrid, pric
         assert grid.allows(low)
 
 
+@settings(deadline=None)
 @given(price=st.decimals(min_value=Decimal("0.0001"), max_value=1_000_000, places=6).filter(lambda p: p > 0))
 def test_an_allowed_price_has_five_digits_or_is_whole(price: Decimal) -> None:
     grid = PriceGrid(Decimal("0.000001"), 5)
@@ -128,6 +135,7 @@ def test_an_allowed_price_has_five_digits_or_is_whole(price: Decimal) -> None:
     assert grid.allows(price) == (digits <= 5 or is_whole)
 
 
+@settings(deadline=None)
 @given(value=st.decimals(allow_nan=False, allow_infinity=False, min_value=-(10**12), max_value=10**12))
 def test_plain_text_reads_back_as_the_same_number(value: Decimal) -> None:
     text = plain(value)
@@ -136,6 +144,7 @@ def test_plain_text_reads_back_as_the_same_number(value: Decimal) -> None:
     assert not (text.endswith("0") and "." in text)
 
 
+@settings(deadline=None)
 @given(
     value=st.decimals(-(10**6), 10**6, places=6),
     step=st.sampled_from([Decimal(s) for s in ("0.001", "0.05", "1", "25")]),
