@@ -4,6 +4,8 @@ import structlog
 
 from perpdesk.arbitrage.engine import Desk
 from perpdesk.domain.clock import Clock
+from perpdesk.domain.numbers import ZERO, plain
+from perpdesk.domain.pairs import Pair
 from perpdesk.store.commands import Command
 from perpdesk.store.failures import StoreError
 from perpdesk.store.journal import Journal
@@ -70,21 +72,16 @@ class CommandDesk:
             del self._under_way[command_id]
 
 
-def pair_result(pair: object) -> dict[str, object]:
-    """What a closed pair brought, for a command's result; money as text, exact."""
-    from perpdesk.domain.pairs import Pair
-
-    assert isinstance(pair, Pair)
-    parts = {
-        name: getattr(pair, f"{name}_usd") for name in ("price", "funding", "fees", "slippage")
-    }
+def pair_result(pair: Pair) -> dict[str, object]:
+    """What an ended pair brought, for a command's result; money as text, exact, None where it was not accounted."""
+    parts = {"price": pair.price_usd, "funding": pair.funding_usd, "fees": pair.fees_usd, "slippage": pair.slippage_usd}
     known = [usd for usd in parts.values() if usd is not None]
-    total = sum(known) if len(known) == len(parts) else None
+    total = sum(known, ZERO) if len(known) == len(parts) else None
     return {
         "pair_id": pair.pair_id,
         "asset": pair.asset,
         "exit_reason": pair.exit_reason,
-        "pnl_usd": {**parts, "total": total},
+        "pnl_usd": {name: None if usd is None else plain(usd) for name, usd in {**parts, "total": total}.items()},
     }
 
 

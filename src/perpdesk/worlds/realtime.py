@@ -6,7 +6,6 @@ import random
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any
 from urllib.parse import urlsplit
 
 from perpdesk.arbitrage.settings import DeskSettings
@@ -14,14 +13,16 @@ from perpdesk.domain.assets import VenueName
 from perpdesk.domain.clock import Clock
 from perpdesk.sandbox.drivers.parameters import load_parameters
 from perpdesk.sandbox.drivers.synthetic import HOUR_MS, SyntheticDriver
+from perpdesk.sandbox.listings import listed_markets
 from perpdesk.sandbox.loopback import Endpoint, serve
 from perpdesk.sandbox.network import Sent
 from perpdesk.venues.base import Venue
+from perpdesk.venues.paper import PaperSettings, PaperVenue
 from perpdesk.venues.transport.http import AiohttpTransport
 from perpdesk.venues.transport.ports import HttpResponse, HttpTransport
 from perpdesk.venues.transport.sockets import PicowsTransport
 from perpdesk.worlds.connect import VenueAccess, access_of, connect
-from perpdesk.worlds.sandbox import Sandbox, SandboxOptions, build_sandbox
+from perpdesk.worlds.sandbox import SANDBOX_VENUES, Sandbox, SandboxOptions, build_sandbox
 
 FLIP_CONFIRM_MS_MIN = 1_000
 COOLDOWN_MS_MIN = 2_000
@@ -132,9 +133,6 @@ async def serve_sandbox(
 
 def require_listed(assets: frozenset[str] | None) -> None:
     """ValueError, naming what there is, unless the sandbox lists every one of `assets` on two venues."""
-    from perpdesk.sandbox.listings import listed_markets
-    from perpdesk.worlds.sandbox import SANDBOX_VENUES
-
     listed = [{market.asset for market in listed_markets(venue, None)} for venue in SANDBOX_VENUES]
     known = set.intersection(*listed)
     if missing := sorted((assets or frozenset()) - known):
@@ -177,9 +175,12 @@ async def open_sandbox(plan: SandboxPlan, clock: Clock) -> AsyncIterator[World]:
 
 @contextlib.asynccontextmanager
 async def open_live(
-    access: Mapping[VenueName, VenueAccess], clock: Clock, rng: random.Random, paper: Any | None
+    access: Mapping[VenueName, VenueAccess],
+    clock: Clock,
+    rng: random.Random,
+    paper: Mapping[VenueName, PaperSettings] | None,
 ) -> AsyncIterator[World]:
-    """The live world over real venues; with `paper` (a PaperSettings) orders are filled on paper against the live books.
+    """The live world over real venues; with `paper`, by venue, orders are only pretended against the live books.
 
     Raises:
         VenueError, SigningFailed: A key or a signing library is missing or malformed.
@@ -189,10 +190,8 @@ async def open_live(
         if paper is None:
             yield World("live", None, venues)
             return
-        from perpdesk.venues.paper import PaperVenue
-
         on_paper: dict[VenueName, Venue] = {
-            name: PaperVenue(venue, clock, paper) for name, venue in venues.items()
+            name: PaperVenue(venue, clock, paper[name]) for name, venue in venues.items()
         }
         yield World("paper", None, on_paper)
 

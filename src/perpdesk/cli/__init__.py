@@ -1,0 +1,1 @@
+"""The command line: reads the configuration, builds everything, runs it."""

@@ -1,0 +1,1 @@
+"""What the desk tells about itself beside its answers: logs, without secrets."""
