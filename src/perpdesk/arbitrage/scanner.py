@@ -1,7 +1,5 @@
 """Keeps the scan grid current: a tick copies and re-evaluates only the assets it touched."""
 
-from dataclasses import replace
-
 import numpy as np
 
 from perpdesk.arbitrage.gates import Opportunity, opportunities_of
@@ -41,7 +39,7 @@ class Scanner:
         for row in rows:
             self._copy(row)
         self.scans += 1
-        part = self._part(rows)
+        part = self._grid.rows(rows)
         entry = self._entry
         result = scan(part, float(entry.notional_usd_max), entry.hold_hours, entry.depth_bps)
         found = []
@@ -59,13 +57,3 @@ class Scanner:
             self._grid.put_book(row, column, self._view.book(venue, asset))
             funding = self._view.funding(venue, asset)
             self._grid.rates[row, column] = np.nan if funding is None else float(funding.rate.per_hour)
-
-    def _part(self, rows: list[int]) -> ScanGrid:
-        grid = self._grid
-        return replace(
-            grid,
-            assets=tuple(grid.assets[row] for row in rows),
-            prices=grid.prices[rows],
-            sizes=grid.sizes[rows],
-            rates=grid.rates[rows],
-        )

@@ -95,6 +95,11 @@ class Ladder:
         sign = self._sign
         return [(key * sign, size) for key, size in zip(self._keys[:count], self._sizes[:count], strict=True)]
 
+    def top_columns(self, count: int) -> tuple[list[float], list[float]]:
+        """Prices and sizes of the best `count` levels, best first."""
+        sign = self._sign
+        return [key * sign for key in self._keys[:count]], self._sizes[:count]
+
     def sweep(self, size: float) -> Sweep | None:
         """Walk the side until `size` is filled; None when it is empty or `size` is not positive."""
         if not self._keys or size <= 0:
