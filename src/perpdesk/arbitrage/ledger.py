@@ -11,7 +11,7 @@ from perpdesk.domain.funding import FundingPayment
 from perpdesk.domain.numbers import ZERO
 from perpdesk.domain.orders import Fill, OrderReport, OrderStatus
 from perpdesk.domain.pairs import Leg, OrderRecord, OrderState, Pair, Purpose
-from perpdesk.domain.pnl import PnlParts, PricedFill, attribute
+from perpdesk.domain.pnl import Attribution, PnlParts, PricedFill, attribute
 from perpdesk.store.ids import split_client_id
 
 
@@ -50,6 +50,8 @@ class Ledger:
         self._filled: dict[int, Decimal] = {}
         self._last_number = max((split_client_id(known).number for known in self.orders), default=0)
         self._held: dict[Leg, Decimal] = {Leg.LONG: ZERO, Leg.SHORT: ZERO}
+        self._sums = Attribution()
+        self._has_early_fill = False
         for fill in fills:
             self.add_fill(fill)
         for payment in payments:
@@ -63,6 +65,9 @@ class Ledger:
         if key in self._fills:
             return False
         self._fills[key] = fill
+        self._sums.add_fill(PricedFill(fill, self._decision_mid(fill)))
+        # An order written down only after its fill would change the fill's yardstick: then the sums are not to be trusted.
+        self._has_early_fill |= fill.client_id is not None and fill.client_id not in self.orders
         leg = self.pair.leg_on(fill.venue)
         self._held[leg] += fill.size * (1 if fill.side is leg.opening_side else -1)
         if fill.client_id is not None:
@@ -75,6 +80,7 @@ class Ledger:
         if key in self._payments:
             return False
         self._payments[key] = payment
+        self._sums.add_payment(payment)
         return True
 
     def take_report(self, report: OrderReport) -> OrderRecord | None:
@@ -172,8 +178,10 @@ class Ledger:
         return max((r.journalled_at_ms for r in self.orders.values() if r.leg is leg), default=None)
 
     def pnl(self, marks: dict[tuple[str, str], Decimal]) -> PnlParts:
-        """The pair's money so far by source; see `domain.pnl.attribute`."""
-        return attribute(self.priced_fills(), self.payments, marks)
+        """The pair's money so far by source; see `domain.pnl.Attribution`. Every book event asks, so the sums are kept."""
+        if self._has_early_fill:
+            return attribute(self.priced_fills(), self.payments, marks)
+        return self._sums.parts(marks)
 
     def priced_fills(self) -> list[PricedFill]:
         """Fills beside their decision's mid; a fill of no known order (liquidation) is its own yardstick."""
