@@ -22,6 +22,7 @@ from perpdesk.domain.numbers import ZERO
 from perpdesk.domain.pairs import Leg, OrderState, Purpose
 from perpdesk.sandbox.exchange import Exchange, SettledRate, SimFill, SimFunding, SimOrder, SimStatus, SimTrade
 from perpdesk.sandbox.network import Sent
+from perpdesk.store.tables import fills as fills_table
 from perpdesk.store.tables import orders as orders_table
 from perpdesk.worlds.sandbox import Sandbox
 
@@ -76,6 +77,7 @@ class Invariants:
         self._clock = clock
         self._initial_cash_usd = initial_cash_usd
         self._sent_ids: set[tuple[VenueName, int]] = set()
+        self._arrived_ids: set[tuple[VenueName, str]] = set()
         self._told: set[tuple[int, object]] = set()
         self._trace: deque[str] = deque(maxlen=TRACE_KEPT)
         self.steps = 0
@@ -118,12 +120,36 @@ class Invariants:
         if about in self._sent_ids:
             self.break_(3, about, f"order {order.client_id} was sent to {order.venue.value} twice")
         self._sent_ids.add(about)
+        self._judge_earlier(order, journalled)
         purpose = Purpose(journalled["purpose"])
         if purpose in (Purpose.TRIM, Purpose.CLOSE) and not order.is_reduce_only:
             self.break_(6, about, f"closing order {order.client_id} left without reduce-only")
         self._judge_price(order)
         if purpose is Purpose.HEDGE:
             self._judge_hedge(order, journalled)
+
+    def _judge_earlier(self, order: WireOrder, journalled: Mapping[str, Any]) -> None:
+        """A leg's next order leaves only when the desk has every fill of the leg's earlier ones on disk."""
+        for client_id, known in self._known_fills(journalled["pair_id"], journalled["leg"]).items():
+            if client_id != order.client_id and self._true_filled(order.venue, client_id) > known:
+                self.break_(
+                    3,
+                    (order.venue, order.client_id),
+                    f"order {order.client_id} left while {client_id} had filled unknown to the desk",
+                )
+
+    def _known_fills(self, pair_id: int, leg: str) -> dict[int, Decimal]:
+        """Journalled fills of each order of a leg."""
+        query = (
+            select(orders_table.c.client_id, fills_table.c.size)
+            .outerjoin(fills_table, fills_table.c.client_id == orders_table.c.client_id)
+            .where(orders_table.c.pair_id == pair_id, orders_table.c.leg == leg)
+        )
+        known: dict[int, Decimal] = {}
+        with self._engine.connect() as connection:
+            for client_id, size in connection.execute(query):
+                known[client_id] = known.get(client_id, ZERO) + (size or ZERO)
+        return known
 
     def _judge_price(self, order: WireOrder) -> None:
         mark = self._sandbox.exchanges[order.venue].mark_price(order.symbol)
@@ -155,17 +181,13 @@ class Invariants:
         self.note(
             f"{venue.value} order {order.client_id} {order.side} {order.size} {order.symbol} {order.status} {order.reason}"
         )
-        journalled = self._journalled(int(order.client_id, 0))
-        if journalled is None or order.status is SimStatus.REJECTED:
+        about = (venue, order.client_id)
+        if about in self._arrived_ids:
             return
-        is_written_off = journalled["state"] == OrderState.FINAL.value and journalled["filled_reported"] == ZERO
-        if (
-            is_written_off
-            and order.filled == 0
-            and order.status is SimStatus.RESTING
-            and order.changed_at_ms == order.placed_at_ms
-        ):
-            self.break_(3, (venue, order.client_id), f"order {order.client_id} was taken as ended and then came alive")
+        self._arrived_ids.add(about)
+        journalled = self._journalled(int(order.client_id, 0))
+        if order.status is not SimStatus.REJECTED and journalled and journalled["state"] == OrderState.FINAL.value:
+            self.break_(3, about, f"order {order.client_id} was taken as ended and then came alive")
 
     def on_fill(self, venue: VenueName, fill: SimFill) -> None:
         """Positions never turn against their leg, and a leg never opens more than its pair wanted."""
