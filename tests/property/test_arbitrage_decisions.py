@@ -391,6 +391,10 @@ def test_the_model_finds_a_planted_bug(
     for place in places:
         monkeypatch.setattr(place, bug)
     with pytest.raises(AssertionError):
-        for seed in range(200):
-            model = Model(random.Random(seed), pair(entry_style=tuple(EntryStyle)[seed % 2]))
-            live(model, WILD_TICKS, close_at=40)
+        live_many(seeds=200)
+
+
+def live_many(seeds: int) -> None:
+    for seed in range(seeds):
+        model = Model(random.Random(seed), pair(entry_style=tuple(EntryStyle)[seed % 2]))
+        live(model, WILD_TICKS, close_at=40)
