@@ -1,7 +1,7 @@
 """Figures of a backtest, per coin and in total. What can not be said is None."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -93,3 +93,26 @@ def _exits(trades: Sequence[Trade]) -> dict[str, dict[str, float]]:
         }
         for reason, count in counts.most_common()
     }
+
+
+def hindsight_bps(carry_bps: Mapping[int, float], way_bps: float, hour_ms: int) -> float:
+    """The most that funding could have paid a trader who knew every rate beforehand, of one leg's notional.
+
+    Args:
+        carry_bps: By hour (Unix ms), what a pair in one direction is paid at that moment; the other direction is paid minus it.
+        way_bps: Cost of entering, and again of leaving, both legs together.
+
+    A pair has to be held before a payment to get it, and no pair is held over an hour that is missing.
+    """
+    best = {-1: -way_bps, 0: 0.0, 1: -way_bps}
+    before_ms: int | None = None
+    for at_ms in sorted(carry_bps):
+        if before_ms is not None and at_ms - before_ms != hour_ms:
+            flat = max(best[0], best[-1] - way_bps, best[1] - way_bps)
+            best = {-1: flat - way_bps, 0: flat, 1: flat - way_bps}
+        elif before_ms is not None:
+            best = {side: value + side * carry_bps[at_ms] for side, value in best.items()}
+            flat = max(best[0], best[-1] - way_bps, best[1] - way_bps)
+            best = {-1: max(best[-1], flat - way_bps), 0: flat, 1: max(best[1], flat - way_bps)}
+        before_ms = at_ms
+    return max(best[0], best[-1] - way_bps, best[1] - way_bps)

@@ -23,11 +23,15 @@ difference that was never there."""
 BUSY_HEARTBEAT_MS = 1_000
 """While a pair is being opened or closed the desk wakes as often as a live one."""
 
-HOURS_STALE = 2
-"""Books and rates older than this are not traded on. Holes take the books away at once, whatever their age."""
+SILENCE_MS = 400 * DAY_MS
+"""How long a book may rightly stay as it is: a venue sends nothing while its price stands still, and nothing in a hole. A hole
+takes the book away when it begins, so age tells nothing here."""
 
-ACCESS_OPTIONS = {"silence_ms": 400 * DAY_MS, "ping_every_ms": DAY_MS // 4, "tick_ms": 300_000}
-"""For the connectors: recorded venues are rightly silent for days."""
+RATE_AGE_MS = 2 * HOUR_MS
+"""Rates are told anew at every covered hour."""
+
+ACCESS_OPTIONS = {"silence_ms": SILENCE_MS, "ping_every_ms": DAY_MS // 4, "tick_ms": 300_000}
+"""For the connectors."""
 
 
 def pace(settings: DeskSettings, coins: tuple[str, ...], refresh_ms: int) -> DeskSettings:
@@ -43,8 +47,8 @@ def pacing(refresh_ms: int) -> dict[str, Any]:
         "account_every_ms": HOUR_MS,
         "funding_poll_ms": refresh_ms,
         "fees_every_ms": DAY_MS,
-        "book_age_ms_max": HOURS_STALE * HOUR_MS,
-        "funding_age_ms_max": HOURS_STALE * HOUR_MS,
+        "book_age_ms_max": SILENCE_MS,
+        "funding_age_ms_max": RATE_AGE_MS,
         "opportunity_sample_ms": 3650 * DAY_MS,
     }
 
