@@ -28,7 +28,9 @@ StoreUrl = Annotated[str | None, Parameter(help="Address of the store, instead o
 @app.command
 def scan(
     *,
-    world: Annotated[WorldName, Parameter(help="sandbox: simulated venues; live: the real ones, nothing is traded")] = "sandbox",
+    world: Annotated[
+        WorldName, Parameter(help="sandbox: simulated venues; live: the real ones, nothing is traded")
+    ] = "sandbox",
     for_: Annotated[Duration, Parameter(name="--for", help="How long to listen before judging")] = Duration(5_000),  # noqa: B008
     top: Annotated[int | None, Parameter(help="Show only so many")] = None,
     assets: Annotated[str | None, Parameter(help="Only these, such as BTC,ETH")] = None,
@@ -57,7 +59,7 @@ def scan(
         "listened_s": for_ / 1000,
         "assets": len(found.opportunities),
         "would_open": sum(1 for opportunity in found.opportunities if opportunity.is_open),
-        "unheard": list(found.unheard),
+        "unmeasured": list(found.unmeasured),
         "opportunities": [opportunity.as_dict() for opportunity in shown],
     }
     emit(document, common.json, lambda console: _print_scan(console, document))
@@ -126,20 +128,39 @@ def _print_positions(console: "Console", document: dict[str, Any], world: str) -
     from perpdesk.cli.output import number, span, table
 
     desk = document["desk"]
-    console.print(f"{document['store']}: " + ("no desk is running" if desk is None else f"desk pid {desk['pid']} since {desk['since']}"))
+    console.print(
+        f"{document['store']}: "
+        + ("no desk is running" if desk is None else f"desk pid {desk['pid']} since {desk['since']}")
+    )
     if not document["pairs"]:
         console.print("no pair is open")
         return
     rows = []
     for pair in document["pairs"]:
-        head = (f"{pair['pair_id']} {pair['asset']}", pair["state"], span(None if pair["held_s"] is None else pair["held_s"] * 1000))
+        head = (
+            f"{pair['pair_id']} {pair['asset']}",
+            pair["state"],
+            span(None if pair["held_s"] is None else pair["held_s"] * 1000),
+        )
         money = tuple(number(float(pair[key]), 4, signed=True) for key in ("funding_usd", "fees_usd", "slippage_usd"))
         for leg, side in pair["legs"].items():
             entry = "–" if side["entry_price"] is None else f"{float(side['entry_price']):.6g}"
             cells = (leg, side["venue"], f"{float(side['size']):g}", entry, str(len(side["fills"])))
             rows.append((*head, *cells, *money))
             head, money = ("", "", ""), ("", "", "")
-    columns = ("pair", "state", "held", "leg", "venue", "size", "entry", "fills", "funding USD", "fees USD", "slippage USD")
+    columns = (
+        "pair",
+        "state",
+        "held",
+        "leg",
+        "venue",
+        "size",
+        "entry",
+        "fills",
+        "funding USD",
+        "fees USD",
+        "slippage USD",
+    )
     console.print(table(None, columns, rows, right=(2, 5, 6, 7, 8, 9, 10)))
     if desk is None and world == "sandbox":
         console.print("Their sandbox has ended: the next sandbox run abandons them.")
@@ -193,18 +214,46 @@ def _print_history(console: "Console", document: dict[str, Any]) -> None:
         held = span(None if pair["held_s"] is None else pair["held_s"] * 1000)
         reason = pair["exit_reason"] or pair["state"]
         legs = f"{pair['long_venue']} / {pair['short_venue']}"
-        rows.append((f"{pair['pair_id']} {pair['asset']}", legs, pair["closed_at"] or "–", held, *money, span(pair["naked_ms_max"]), reason))
+        rows.append(
+            (
+                f"{pair['pair_id']} {pair['asset']}",
+                legs,
+                pair["closed_at"] or "–",
+                held,
+                *money,
+                span(pair["naked_ms_max"]),
+                reason,
+            )
+        )
     totals = document["totals"]
-    sums = [number(float(totals["pnl_usd"][part]), 4, signed=True) for part in ("price", "funding", "fees", "slippage", "total")]
+    sums = [
+        number(float(totals["pnl_usd"][part]), 4, signed=True)
+        for part in ("price", "funding", "fees", "slippage", "total")
+    ]
     rows.append((f"{totals['pairs']} pairs", "", "", "", *sums, span(totals["naked_ms_max"]), f"{totals['won']} won"))
-    columns = ("pair", "long / short", "closed", "held", "price", "funding", "fees", "slippage", "total USD", "naked max", "reason")
+    columns = (
+        "pair",
+        "long / short",
+        "closed",
+        "held",
+        "price",
+        "funding",
+        "fees",
+        "slippage",
+        "total USD",
+        "naked max",
+        "reason",
+    )
     console.print(document["store"])
     console.print(table(None, columns, rows, right=(3, 4, 5, 6, 7, 8, 9)))
 
 
 LiveKey = Annotated[
     bool,
-    Parameter(help="With no desk running: start one with real orders, only to close; needs live_trading: true too", negative=""),
+    Parameter(
+        help="With no desk running: start one with real orders, only to close; needs live_trading: true too",
+        negative="",
+    ),
 ]
 
 

@@ -184,7 +184,9 @@ def _require(venue: str, values: dict[str, object]) -> None:
     missing = [name for name, value in values.items() if value is None]
     if missing:
         names = " and ".join(PREFIX + SEPARATOR.join(("venues", venue, name)).upper() for name in missing)
-        raise ConfigError(f"live trading on {venue} needs {', '.join(missing)}: set {names} in the environment or in .env")
+        raise ConfigError(
+            f"live trading on {venue} needs {', '.join(missing)}: set {names} in the environment or in .env"
+        )
 
 
 def _secret(value: SecretStr | None) -> str | None:

@@ -81,9 +81,7 @@ def _close_with_own_desk(
         )
     made = assemble(config, choose(config, "live", live_trading=live_trading))
     say("perpdesk: no desk is running; starting one that only closes")
-    options = RunOptions(
-        made.settings, url, timeout_ms, accepts_entries=False, closes_pairs=True, closes_only=asset
-    )
+    options = RunOptions(made.settings, url, timeout_ms, accepts_entries=False, closes_pairs=True, closes_only=asset)
 
     async def work() -> dict[str, Any]:
         with stop_on_signals() as stop:

@@ -15,7 +15,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from perpdesk.arbitrage.settings import DeskSettings
 from perpdesk.cli.config_errors import ConfigError, check_keys, explain
-from perpdesk.cli.config_sources import PREFIX, SEPARATOR, CommaDotEnv, CommaEnv, stray_names
+from perpdesk.cli.config_sources import PREFIX, SEPARATOR, CommaDotEnv, CommaEnv, stray_names, where_set
 
 DEFAULT_FILE = Path("perpdesk.yaml")
 DOTENV_FILE = Path(".env")
@@ -44,7 +44,9 @@ class LighterConfig(_Section):
     rest_url: str = Field("https://mainnet.zklighter.elliot.ai", description="REST address, without path")
     ws_url: str = Field("wss://mainnet.zklighter.elliot.ai/stream", description="WebSocket address, path included")
     account_index: int | None = Field(None, ge=1, description="The account that is traded for")
-    api_key_index: int | None = Field(None, ge=0, le=254, description="Slot of the API key that signs, 4 to 254 for bots")
+    api_key_index: int | None = Field(
+        None, ge=0, le=254, description="Slot of the API key that signs, 4 to 254 for bots"
+    )
     chain_id: int = Field(304, ge=1, description="Named in signatures: 304 is mainnet, 300 testnet")
     private_key: SecretStr | None = Field(None, description="API private key, 80 hexadecimal digits")
 
@@ -60,7 +62,9 @@ class StoreConfig(_Section):
     """Where each world keeps its journal: sqlite:///PATH or postgresql://USER:PASSWORD@HOST/DATABASE."""
 
     url: str = Field("sqlite:///var/perpdesk.db", description="Store of live trading")
-    paper_url: str = Field("sqlite:///var/paper.db", description="Store of the live world while orders are only on paper")
+    paper_url: str = Field(
+        "sqlite:///var/paper.db", description="Store of the live world while orders are only on paper"
+    )
     sandbox_url: str = Field("sqlite:///var/sandbox.db", description="Store of the sandbox")
 
 
@@ -90,12 +94,11 @@ class LogConfig(_Section):
 class Config(BaseSettings):
     """Perpdesk's configuration."""
 
-    model_config = SettingsConfigDict(
-        frozen=True, extra="forbid", env_prefix=PREFIX, env_nested_delimiter=SEPARATOR
-    )
+    model_config = SettingsConfigDict(frozen=True, extra="forbid", env_prefix=PREFIX, env_nested_delimiter=SEPARATOR)
 
     live_trading: bool = Field(
-        False, description="One of the two keys of live trading; the other is the flag --live-trading"
+        False,
+        description="One of the two keys of live trading, read from this file only; the other is the flag --live-trading",
     )
     desk: DeskSettings = Field(DeskSettings(), description="What the desk trades, how and within which limits")
     venues: VenuesConfig = Field(VenuesConfig(), description="Venues of the live world")
@@ -145,10 +148,15 @@ def load_config(path: Path | None) -> Config:
     check_keys(Config, document, where)
     _refuse_secrets(document, where)
     stray_names(Config, DOTENV_FILE)
+    if (place := where_set(("live_trading",), DOTENV_FILE)) is not None:
+        raise ConfigError(
+            f"{place}: one key of live trading is live_trading: true in the configuration file, and only there;"
+            " remove the variable"
+        )
     try:
         config = Config(**document)
     except ValidationError as error:
-        raise ConfigError(explain(error, Config, where)) from None
+        raise ConfigError(explain(error, where, lambda key: where_set(key, DOTENV_FILE))) from None
     except ValueError as error:
         raise ConfigError(f"the environment holds a value that can not be read: {error}") from None
     return config

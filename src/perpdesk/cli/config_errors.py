@@ -1,7 +1,7 @@
 """Configuration mistakes in plain words: which key, where, what was expected, what was probably meant."""
 
 import difflib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -72,30 +72,21 @@ def _unknown(model: type[BaseModel], key: str, where: str, path: tuple[str, ...]
     return f"{where}: there is no key {key!r}{section}; known there: {', '.join(model.model_fields)}"
 
 
-def all_paths(model: type[BaseModel], path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    """Every plain key below `model`."""
-    for name, field in model.model_fields.items():
-        inner = model_of(field)
-        if inner is None:
-            yield (*path, name)
-        else:
-            yield from all_paths(inner, (*path, name))
+def explain(error: ValidationError, where: str, set_elsewhere: Callable[[tuple[str, ...]], str | None]) -> str:
+    """Every mistake of a validation on a line of its own.
 
-
-def explain(error: ValidationError, model: type[BaseModel], where: str) -> str:
-    """Every mistake of a validation on a line of its own, with the environment variable when it came from there."""
-    from perpdesk.cli.config_sources import is_set
-
+    Args:
+        where: The file. set_elsewhere: Names what else set a key, None when the file did.
+    """
     lines = []
     for problem in error.errors():
         path = tuple(str(part) for part in problem["loc"] if isinstance(part, str))
-        variable = is_set(path)
-        place = f"{where}: {'.'.join(path)}" if variable is None else f"environment variable {variable}"
-        lines.append(f"{place}: {_problem(dict(problem), path, model)}")
+        place = set_elsewhere(path) or f"{where}: {'.'.join(path)}"
+        lines.append(f"{place}: {_problem(dict(problem), path)}")
     return "\n".join(lines)
 
 
-def _problem(problem: dict[str, Any], path: tuple[str, ...], model: type[BaseModel]) -> str:
+def _problem(problem: dict[str, Any], path: tuple[str, ...]) -> str:
     kind, context = problem["type"], problem.get("ctx") or {}
     if kind == "extra_forbidden":
         return "there is no such key"

@@ -49,9 +49,7 @@ def _is_secret(annotation: Any) -> bool:
 
 
 def _comment(words: str, indent: str) -> list[str]:
-    return [
-        f"{indent}# {line}" for part in words.splitlines() for line in textwrap.wrap(part, WIDTH - len(indent) - 2)
-    ]
+    return [f"{indent}# {line}" for part in words.splitlines() for line in textwrap.wrap(part, WIDTH - len(indent) - 2)]
 
 
 def _scalar(value: Any) -> str:

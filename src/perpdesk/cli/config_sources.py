@@ -1,7 +1,6 @@
 """The environment as configuration: PERPDESK__SECTION__KEY, lists also joined by commas."""
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ PREFIX = "PERPDESK__"
 SEPARATOR = "__"
 
 
-def _decoded(source: EnvSettingsSource, value: Any) -> Any:
+def _decoded(value: Any) -> Any:
     if isinstance(value, str) and not value.lstrip().startswith(("[", "{")):
         return [part.strip() for part in value.split(",") if part.strip()]
     return None
@@ -25,7 +24,7 @@ class CommaEnv(EnvSettingsSource):
     """The process's environment."""
 
     def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
-        plain = _decoded(self, value)
+        plain = _decoded(value)
         return plain if plain is not None else super().decode_complex_value(field_name, field, value)
 
 
@@ -33,7 +32,7 @@ class CommaDotEnv(DotEnvSettingsSource):
     """The `.env` file; other programs' names in it are not ours to judge."""
 
     def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
-        plain = _decoded(self, value)
+        plain = _decoded(value)
         return plain if plain is not None else super().decode_complex_value(field_name, field, value)
 
     def __call__(self) -> dict[str, Any]:
@@ -43,10 +42,7 @@ class CommaDotEnv(DotEnvSettingsSource):
 
 def stray_names(model: type[BaseModel], dotenv: Path) -> None:
     """ConfigError for a PERPDESK__ name, in the environment or `.env`, that stands for no key."""
-    from dotenv import dotenv_values
-
-    in_file = dotenv_values(dotenv) if dotenv.is_file() else {}
-    for where, names in (("the environment", os.environ), (str(dotenv), in_file)):
+    for where, names in (("the environment", list(os.environ)), (str(dotenv), _in_dotenv(dotenv))):
         for name in names:
             if name.upper().startswith(PREFIX):
                 _check_name(model, name, where)
@@ -62,7 +58,8 @@ def _check_name(model: type[BaseModel], name: str, where: str) -> None:
             close = nearest(part, [] if at is None else list(at.model_fields))
             meant = hint or (None if close is None else known + close.upper())
             raise ConfigError(
-                f"{where}: {name} stands for no key" + (f"; did you mean {meant}?" if meant else "; see perpdesk config show")
+                f"{where}: {name} stands for no key"
+                + (f"; did you mean {meant}?" if meant else "; see perpdesk config show")
             )
         known += part.upper() + SEPARATOR
         at = model_of(at.model_fields[part])
@@ -76,10 +73,19 @@ def _env_names(model: type[BaseModel], prefix: str = PREFIX) -> list[str]:
     return names
 
 
-def is_set(path: tuple[str, ...], environment: Mapping[str, str] | None = None) -> str | None:
-    """The environment variable that sets the key at `path`, None when the file or the default does."""
+def where_set(path: tuple[str, ...], dotenv: Path) -> str | None:
+    """How a message names what sets the key at `path`; None when the file or the default does."""
     wanted = PREFIX + SEPARATOR.join(path).upper()
-    for name in environment if environment is not None else os.environ:
+    for name in os.environ:
         if name.upper() == wanted:
-            return name
+            return f"environment variable {name}"
+    for name in _in_dotenv(dotenv):
+        if name.upper() == wanted:
+            return f"{dotenv}: {name}"
     return None
+
+
+def _in_dotenv(dotenv: Path) -> list[str]:
+    from dotenv import dotenv_values
+
+    return list(dotenv_values(dotenv)) if dotenv.is_file() else []

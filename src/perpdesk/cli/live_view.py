@@ -46,7 +46,9 @@ async def live_view(running: RunningDesk) -> AsyncIterator[None]:
 
 def render(running: RunningDesk) -> RenderableType:
     """One frame."""
-    return Group(_head(running), _venues(running), _opportunities(running), _pairs(running), _money(running), *_foot(running))
+    return Group(
+        _head(running), _venues(running), _opportunities(running), _pairs(running), _money(running), *_foot(running)
+    )
 
 
 def _head(running: RunningDesk) -> Text:
@@ -73,7 +75,9 @@ def _venues(running: RunningDesk) -> Any:
         followed = _followed(running, name)
         state = "live" if live == followed else f"{live} of {followed} books"
         age = span(oldest)
-        rows.append((name.value, state, age, f"{counters.book_updates:,}", f"{counters.requests:,}", f"{counters.errors:,}"))
+        rows.append(
+            (name.value, state, age, f"{counters.book_updates:,}", f"{counters.requests:,}", f"{counters.errors:,}")
+        )
     columns = ("venue", "state", "oldest book", "book updates", "requests", "errors")
     return table(None, columns, rows, right=(2, 3, 4, 5))
 
@@ -140,7 +144,10 @@ def _pair_rows(running: RunningDesk, ledger: Ledger) -> list[tuple[str, ...]]:
     since = pair.opened_at_ms
     age = "" if since is None else f" {span(running.clock.wall_ms() - since)}"
     state = f"{pair.state.value}{age}" + (f": {pair.exit_reason}" if pair.state is PairState.CLOSING else "")
-    money = (number(carry, 2, signed=True), *(number(float(v), 3, signed=True) for v in (pnl.funding_usd, pnl.total_usd)))
+    money = (
+        number(carry, 2, signed=True),
+        *(number(float(v), 3, signed=True) for v in (pnl.funding_usd, pnl.total_usd)),
+    )
     heads = ((f"{pair.pair_id} {pair.asset}", state), ("", ""))
     return [
         (*head, *_leg_cells(ledger, leg, marks), *(money if leg is Leg.LONG else ("", "", "")))

@@ -92,7 +92,8 @@ def _explain(error: Exception) -> tuple[str, int]:
     if isinstance(error, ConfigError):
         return redactor.text(str(error)), CONFIGURATION
     if isinstance(error, _foreseen()):
-        return redactor.text(str(error)), ANSWER_IS_NO
+        remedy = "; check the network and the addresses: perpdesk doctor" if type(error).__name__ == "NotSent" else ""
+        return redactor.text(str(error)) + remedy, ANSWER_IS_NO
     return redactor.text("".join(traceback.format_exception(error)).rstrip()), ANSWER_IS_NO
 
 
@@ -103,6 +104,7 @@ def _foreseen() -> tuple[type[Exception], ...]:
         ("perpdesk.venues.base", "VenueError"),
         ("perpdesk.venues.lighter.signing", "SigningFailed"),
         ("perpdesk.sandbox.loopback", "PortUnavailable"),
+        ("perpdesk.worlds.run", "RunEnded"),
     )
     return tuple(getattr(sys.modules[module], name) for module, name in names if module in sys.modules)
 

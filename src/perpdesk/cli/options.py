@@ -30,7 +30,9 @@ class Common:
         json: Print exactly one JSON document on stdout; everything else goes to stderr.
     """
 
-    config: Annotated[Path | None, Parameter(help="Configuration file (default: perpdesk.yaml, if there is one)")] = None
+    config: Annotated[Path | None, Parameter(help="Configuration file (default: perpdesk.yaml, if there is one)")] = (
+        None
+    )
     json: Annotated[bool, Parameter(help="One JSON document on stdout, logs on stderr", negative="")] = False
 
 
@@ -50,6 +52,7 @@ def _convert_duration(_type: Any, tokens: Sequence[Any]) -> int:
 @Parameter(converter=_convert_duration, n_tokens=1)
 class Duration(int):
     """A duration option such as 60s; milliseconds once read."""
+
 
 WorldName = Literal["sandbox", "live"]
 StoreWorld = Literal["sandbox", "live", "paper"]

@@ -21,12 +21,18 @@ PROGRESS_MS = 10_000
 
 def run(
     *,
-    world: Annotated[WorldName, Parameter(help="sandbox: simulated venues on this machine; live: the real ones")] = "sandbox",
-    dry_run: Annotated[bool, Parameter(help="Live: keep orders on paper, which is also the default", negative="")] = False,
+    world: Annotated[
+        WorldName, Parameter(help="sandbox: simulated venues on this machine; live: the real ones")
+    ] = "sandbox",
+    dry_run: Annotated[
+        bool, Parameter(help="Live: keep orders on paper, which is also the default", negative="")
+    ] = False,
     live_trading: Annotated[
         bool, Parameter(help="Live: send real orders; needs live_trading: true in the configuration too", negative="")
     ] = False,
-    for_: Annotated[Duration | None, Parameter(name="--for", help="How long, such as 60s; until Ctrl-C without")] = None,
+    for_: Annotated[
+        Duration | None, Parameter(name="--for", help="How long, such as 60s; until Ctrl-C without")
+    ] = None,
     seed: Annotated[int | None, Parameter(help="Sandbox: what all chance is drawn from")] = None,
     funding_every: Annotated[
         Duration | None, Parameter(help="Sandbox: length of a funding interval, which stands for an hour, such as 10s")
@@ -154,7 +160,11 @@ def print_summary(console: "Console", summary: dict[str, Any]) -> None:
         legs = ", ".join(f"{leg} {side['size']:g} on {side['venue']}" for leg, side in pair["legs"].items())
         console.print(f"left open: pair {pair['pair_id']} {pair['asset']} ({pair['state']}): {legs}")
     if summary["pairs_open"] and summary["world"] != "sandbox":
-        console.print("The next run looks after them again; perpdesk arb close-all closes them.")
+        console.print(
+            "The next run looks after them again; to close them now:"
+            f" perpdesk arb close-all --world {summary['world']}"
+            + (" --live-trading" if summary["world"] == "live" else "")
+        )
     for broken in summary["invariants_broken"]:
         console.print(f"[red]invariant {broken['invariant']} broken:[/red] {broken['message']}")
     if not summary["invariants_broken"] and summary["world"] == "sandbox":

@@ -66,7 +66,9 @@ class Redactor:
 def _is_telling(name: str) -> bool:
     """Whether a field of this name holds a secret: `auth`, `auth_token`, `api_private_key`, but not `author`."""
     lowered = name.lower()
-    return any(lowered == word or lowered.endswith(f"_{word}") or lowered.startswith(f"{word}_") for word in SECRET_NAMES)
+    return any(
+        lowered == word or lowered.endswith(f"_{word}") or lowered.startswith(f"{word}_") for word in SECRET_NAMES
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +89,9 @@ class RecentEvents:
 
     def __call__(self, _logger: object, method: str, record: Record) -> Record:
         if method != "debug":
-            fields = {k: v for k, v in record.items() if k not in ("event", "level", "timestamp", "exc_info", "exception")}
+            fields = {
+                k: v for k, v in record.items() if k not in ("event", "level", "timestamp", "exc_info", "exception")
+            }
             at = str(record.get("timestamp", ""))[11:19]
             self.events.append(LogEvent(at, str(record.get("level", method)), str(record.get("event", "")), fields))
         return record
@@ -121,9 +125,7 @@ def configure_logs(level: str, stream: TextIO | None = None, file: Path | None =
             recent,
             structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(
-            logging.DEBUG if level == "debug" else logging.INFO
-        ),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG if level == "debug" else logging.INFO),
         logger_factory=_Loggers(),
         cache_logger_on_first_use=False,
     )

@@ -24,11 +24,11 @@ class Scan:
 
     Attributes:
         opportunities: Best one of each asset on two venues, those that would be opened first, then by net edge; unknown last.
-        unheard: Assets of which no venue pair ever showed both books and rates.
+        unmeasured: Assets whose edge is not known: a rate or a book is missing, or a book is too thin for the notional.
     """
 
     opportunities: tuple[Opportunity, ...]
-    unheard: tuple[str, ...]
+    unmeasured: tuple[str, ...]
 
 
 async def scan_world(world: World, settings: DeskSettings, duration_ms: int, clock: Clock) -> Scan:
@@ -58,7 +58,7 @@ async def scan_world(world: World, settings: DeskSettings, duration_ms: int, clo
     finally:
         await asyncio.gather(*(venue.stop() for venue in world.venues.values()))
     found = tuple(sort_opportunities(scanner.best.values()))
-    return Scan(found, tuple(o.asset for o in found if o.carry_bps_per_hour is None or o.entry_cost_bps is None))
+    return Scan(found, tuple(o.asset for o in found if o.net_bps_per_hour is None))
 
 
 async def _set_fees(scanner: Scanner, venue: Venue) -> None:

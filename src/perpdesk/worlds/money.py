@@ -73,7 +73,9 @@ async def look(desk: Desk, clock: Clock, *, with_history: bool) -> MoneyLook:
     venues = list(desk.reconciler.books)
     for tries_left in range(LOOKS_MAX - 1, -1, -1):
         before = _state(desk)
-        accounts = dict(zip(venues, await asyncio.gather(*(desk.reconciler.sync_account(v) for v in venues)), strict=True))
+        accounts = dict(
+            zip(venues, await asyncio.gather(*(desk.reconciler.sync_account(v) for v in venues)), strict=True)
+        )
         at_ms = clock.wall_ms()
         if with_history:
             await asyncio.gather(*(desk.reconciler.sync_fills(v) for v in venues))

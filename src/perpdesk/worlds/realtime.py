@@ -103,19 +103,26 @@ class ServedSandbox:
 
 @contextlib.asynccontextmanager
 async def serve_sandbox(
-    plan: SandboxPlan, clock: Clock, rng: random.Random, port_base: int = 0
+    plan: SandboxPlan,
+    clock: Clock,
+    rng: random.Random,
+    port_base: int = 0,
+    lighter_keys: Callable[[], tuple[str, str]] | None = None,
 ) -> AsyncIterator[ServedSandbox]:
     """Serve every simulated venue until the block ends.
 
     Args:
         port_base: First of consecutive ports, one per venue; 0 takes free ones.
+        lighter_keys: As in SandboxOptions.
 
     Raises:
         ValueError: The plan names assets that the sandbox does not list.
         PortUnavailable: A port is taken.
     """
     require_listed(plan.assets)
-    options = SandboxOptions(plan.assets, plan.cash_usd, has_real_signatures=True, accounts=plan.accounts)
+    options = SandboxOptions(
+        plan.assets, plan.cash_usd, has_real_signatures=True, accounts=plan.accounts, lighter_keys=lighter_keys
+    )
     sandbox = build_sandbox(options, clock, rng)
     driver = _driver(plan, sandbox, clock, random.Random(rng.getrandbits(64)))
     driver.open()
@@ -136,7 +143,9 @@ def require_listed(assets: frozenset[str] | None) -> None:
     listed = [{market.asset for market in listed_markets(venue, None)} for venue in SANDBOX_VENUES]
     known = set.intersection(*listed)
     if missing := sorted((assets or frozenset()) - known):
-        raise ValueError(f"the sandbox does not list {', '.join(missing)} on two venues; it has {', '.join(sorted(known))}")
+        raise ValueError(
+            f"the sandbox does not list {', '.join(missing)} on two venues; it has {', '.join(sorted(known))}"
+        )
 
 
 def _driver(plan: SandboxPlan, sandbox: Sandbox, clock: Clock, rng: random.Random) -> SyntheticDriver:

@@ -33,6 +33,8 @@ CLOSE_LIMIT_MS = 15_000
 """How long a sandbox desk may take to close its pairs at the end."""
 STOP_LIMIT_MS = 10_000
 """How long requests under way may take to finish once the desk stops."""
+LAST_LOOK_TRIES = 3
+LAST_LOOK_PAUSE_MS = 1_500
 WATCH_MS = 2_000
 LOOK_MS = 5_000
 """How often the money is compared while the desk runs."""
@@ -40,7 +42,7 @@ SANDBOX_ENDED = "the sandbox this was for has ended; nothing of it is left to cl
 
 
 class WorldMismatch(StoreError):
-    """The store holds open pairs of another world, which this run would mistake for its own."""
+    """The store belongs to another world, whose pairs this run would mistake for its own."""
 
 
 class RunEnded(Exception):
@@ -195,16 +197,16 @@ async def _restore_paper(world: World, journal: Journal) -> None:
 
 
 async def require_same_world(journal: Journal, world: str) -> None:
-    """WorldMismatch when pairs of another world are open in the store.
+    """WorldMismatch when the store was used by another world.
 
-    A sandbox would abandon real positions, and a live desk would try to close what never existed.
+    A sandbox would abandon real positions, a live desk would try to close what never existed, and a paper account would
+    take real fills for its own.
     """
-    for pair in await journal.load_open_pairs():
-        run = await journal.load_run(pair.run_id)
-        if run is not None and run.world != world:
+    for run in await journal.load_runs(limit=1):
+        if run.world != world:
             raise WorldMismatch(
-                f"{journal.store.description} holds an open {pair.asset} pair of the {run.world} world;"
-                f" close it there first, or give this {world} run a store of its own with --store"
+                f"{journal.store.description} belongs to the {run.world} world;"
+                f" give this {world} run a store of its own, with --store or in the configuration"
             )
 
 
@@ -259,8 +261,6 @@ def _require_assets(running: RunningDesk) -> None:
         log.warning("assets_not_paired", assets=missing)
 
 
-
-
 async def _until_ended(running: RunningDesk) -> None:
     """Wait for the end that was asked for; WorldFailed when something ends that should not."""
     options = running.options
@@ -298,17 +298,26 @@ async def _end(running: RunningDesk) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_LIMIT_MS / 1000):
                 await _close_pairs(running)
-    try:
-        running.last_look = await money.look(desk, running.clock, with_history=True)
-    except VenueError as error:
-        log.warning("money_not_compared", error=str(error))
-        running.last_look = None
+    running.last_look = await _last_look(running)
+    if running.last_look is None:
         return
     if running.invariants is not None and running.last_look.is_quiet:
         running.invariants.check_desk(desk)
         running.invariants.check_money(desk)
         if not desk.portfolio.open:
             running.invariants.check_flat()
+
+
+async def _last_look(running: RunningDesk) -> money.MoneyLook | None:
+    """The money at the end; None when no account could be read within LAST_LOOK_TRIES."""
+    for tries_left in range(LAST_LOOK_TRIES - 1, -1, -1):
+        try:
+            return await money.look(running.desk, running.clock, with_history=True)
+        except VenueError as error:
+            log.warning("money_not_compared", error=str(error), tries_left=tries_left)
+        if tries_left:
+            await running.clock.sleep_ms(LAST_LOOK_PAUSE_MS)
+    return None
 
 
 async def _stop(running: RunningDesk) -> None:

@@ -1,7 +1,7 @@
 """Simulated venues ready to be connected to: exchanges, wire servers, driver, funded accounts."""
 
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 
@@ -31,6 +31,7 @@ class SandboxAccount:
         address: Hyperliquid wallet, or the L1 address of a Lighter account.
         account_index, api_key_index: Lighter's numbers, None elsewhere.
         private_key: Of the signing key, hex without 0x; None under cheap signatures, which need none.
+        public_key: Lighter's of the same key, None where it was not made by the venue's library.
     """
 
     venue: VenueName
@@ -38,6 +39,7 @@ class SandboxAccount:
     account_index: int | None
     api_key_index: int | None
     private_key: str | None = field(repr=False)
+    public_key: str | None = None
 
     @property
     def exchange_id(self) -> str:
@@ -62,6 +64,8 @@ class SandboxOptions:
         assets: Which assets are listed, None for all there are. cash_usd: Per account.
         has_real_signatures: Real keys and signature checks, as on loopback; without it cheap ones, for virtual time.
         accounts: How many per venue.
+        lighter_keys: Makes (private, public) keys by the venue's library; without it private keys are drawn and the venue
+            shows made-up public ones, which only a client that compares them notices.
     """
 
     assets: frozenset[str] | None = None
@@ -72,6 +76,7 @@ class SandboxOptions:
     lighter_book_every_ms: int = 50
     has_idle_limits: bool = True
     has_rate_limits: bool = True
+    lighter_keys: Callable[[], tuple[str, str]] | None = None
 
 
 def build_sandbox(options: SandboxOptions, clock: Clock, rng: random.Random) -> Sandbox:
@@ -111,15 +116,18 @@ def build_sandbox(options: SandboxOptions, clock: Clock, rng: random.Random) -> 
 
 
 def _accounts(venue: VenueName, options: SandboxOptions, rng: random.Random) -> tuple[SandboxAccount, ...]:
-    return tuple(_account(venue, number, options.has_real_signatures, rng) for number in range(options.accounts))
+    return tuple(_account(venue, number, options, rng) for number in range(options.accounts))
 
 
-def _account(venue: VenueName, number: int, has_key: bool, rng: random.Random) -> SandboxAccount:
+def _account(venue: VenueName, number: int, options: SandboxOptions, rng: random.Random) -> SandboxAccount:
+    has_key = options.has_real_signatures
     key = rng.randbytes(KEY_BYTES[venue])
     address = "0x" + rng.randbytes(20).hex()
     if venue is VenueName.LIGHTER:
-        private = _lighter_private_key(key) if has_key else None
-        return SandboxAccount(venue, address, LIGHTER_FIRST_ACCOUNT + number, LIGHTER_KEY_INDEX, private)
+        private, public = (_lighter_private_key(key) if has_key else None), None
+        if has_key and options.lighter_keys is not None:
+            private, public = options.lighter_keys()
+        return SandboxAccount(venue, address, LIGHTER_FIRST_ACCOUNT + number, LIGHTER_KEY_INDEX, private, public)
     return SandboxAccount(
         venue, _wallet_address(key) if has_key else address, None, None, key.hex() if has_key else None
     )
@@ -139,5 +147,7 @@ def _lighter_private_key(key: bytes) -> str:
 
 
 def _public_key(account: SandboxAccount) -> str:
-    """Any stable 80 hex digits: the simulated venue can not verify this curve, see the Lighter reference, section 11."""
+    """Any stable 80 hex digits will do: the simulated venue can not verify this curve, see the Lighter reference, section 11."""
+    if account.public_key is not None:
+        return account.public_key
     return (account.address[2:] * 2)[:80]

@@ -69,7 +69,9 @@ def open_pairs(desk: Desk) -> list[dict[str, Any]]:
             "pair_id": ledger.pair.pair_id,
             "asset": ledger.pair.asset,
             "state": ledger.pair.state.value,
-            "legs": {leg.value: {"venue": ledger.pair.venue_of(leg).value, "size": float(ledger.held(leg))} for leg in Leg},
+            "legs": {
+                leg.value: {"venue": ledger.pair.venue_of(leg).value, "size": float(ledger.held(leg))} for leg in Leg
+            },
         }
         for ledger in desk.portfolio.open
     ]
