@@ -23,7 +23,6 @@ from perpdesk.arbitrage.hold import decide_holding
 from perpdesk.arbitrage.ledger import Ledger
 from perpdesk.arbitrage.openings import Openings
 from perpdesk.arbitrage.portfolio import Portfolio
-from perpdesk.arbitrage.prices import exact
 from perpdesk.arbitrage.reconcile import Reconciler
 from perpdesk.arbitrage.scanner import Scanner
 from perpdesk.arbitrage.settings import DeskSettings
@@ -37,6 +36,7 @@ from perpdesk.arbitrage.steps import (
     Situation,
     Step,
 )
+from perpdesk.arbitrage.worth import ROUNDING, closing_profit_usd, closing_profit_usd_max
 from perpdesk.domain.assets import VenueName
 from perpdesk.domain.clock import Clock
 from perpdesk.domain.funding import FundingPayment, carry_per_hour
@@ -321,7 +321,9 @@ class Desk:
         carry = self.carry_bps_per_hour(ledger)
         since = flipped_since(carry, self._flipped_since_ms.get(pair.pair_id), exits, now_ms)
         self._flipped_since_ms[pair.pair_id] = since
-        view = HoldingView(pair.opened_at_ms, carry, since, self.closing_profit_usd(ledger), pair.notional_usd)
+        target_usd = float(pair.notional_usd) * exits.profit_target_bps / 10_000
+        profit = self.closing_profit_usd(ledger, target_usd * (1 - ROUNDING))
+        view = HoldingView(pair.opened_at_ms, carry, since, profit, pair.notional_usd)
         reason = decide_exit(view, exits, now_ms)
         if reason is not None:
             self._spawn(("pair", pair.pair_id), self._become(ledger, PairState.CLOSING, reason))
@@ -329,27 +331,29 @@ class Desk:
     def carry_bps_per_hour(self, ledger: Ledger) -> float | None:
         """What the pair earns per hour at the current estimates, None while one of them is unknown."""
         pair = ledger.pair
-        long, short = (self.view.funding(venue, pair.asset) for venue in (pair.long_venue, pair.short_venue))
+        long, short = self.view.funding(pair.long_venue, pair.asset), self.view.funding(pair.short_venue, pair.asset)
         if long is None or short is None:
             return None
         return float(carry_per_hour(long.rate, short.rate)) * 10_000
 
-    def closing_profit_usd(self, ledger: Ledger) -> Decimal | None:
-        """Profit of the pair if it were closed into the visible books now, exit fees included; None when not known."""
-        marks: dict[tuple[str, str], Decimal] = {}
-        fees = Decimal(0)
-        for leg in Leg:
-            venue, held = ledger.pair.venue_of(leg), ledger.held(leg)
-            book, rates = self.view.book(venue, ledger.pair.asset), self.reconciler.books[venue].fees
-            if book is None or rates is None:
+    def closing_profit_usd(self, ledger: Ledger, floor_usd: float | None = None) -> Decimal | None:
+        """Profit of the pair if it were closed into the visible books now, exit fees included.
+
+        Returns:
+            None when not known, or when it is certainly below `floor_usd`.
+        """
+        pair, fees = ledger.pair, self.reconciler.books
+        long_book = self.view.book(pair.long_venue, pair.asset)
+        short_book = self.view.book(pair.short_venue, pair.asset)
+        long_fees, short_fees = fees[pair.long_venue].fees, fees[pair.short_venue].fees
+        if long_book is None or short_book is None or long_fees is None or short_fees is None:
+            return None
+        books, rates = (long_book, short_book), (long_fees, short_fees)
+        if floor_usd is not None:
+            most = closing_profit_usd_max(ledger, books, rates)
+            if most is None or most < floor_usd:
                 return None
-            sweep = book.side(leg.opening_side.opposite).sweep(float(held))
-            if sweep is None or sweep.size < float(held):
-                return None
-            price = exact(sweep.average_price)
-            marks[venue.value, ledger.pair.asset] = price
-            fees += held * price * rates.taker
-        return ledger.pnl(marks).total_usd - fees
+        return closing_profit_usd(ledger, books, rates)
 
     def request_close(self, asset: str | None, reason: str) -> list[int]:
         """Start closing every open pair of `asset` (None: all) for `reason`; returns their ids."""

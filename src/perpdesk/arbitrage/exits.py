@@ -7,14 +7,15 @@ from perpdesk.arbitrage.settings import ExitSettings
 from perpdesk.domain.numbers import BPS
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class HoldingView:
-    """An open pair as the exits see it.
+    """An open pair as the exits see it. Not frozen: every book event makes one per pair, and that would triple its cost.
 
     Attributes:
         carry_bps_per_hour: What it earns now, None while a rate is unknown (which never closes a pair by itself).
         flipped_since_ms: When carry fell below the limit for good, None while it is above.
-        profit_usd: All four parts with open legs at what closing would really bring, None while a book is stale.
+        profit_usd: All four parts with open legs at what closing would really bring, None while a book is stale or when even
+            the best prices would not bring the target.
         notional_usd: Of one leg.
     """
 
@@ -31,10 +32,14 @@ def decide_exit(view: HoldingView, settings: ExitSettings, now_ms: int) -> str |
         return "funding flipped"
     if now_ms - view.opened_at_ms >= settings.hold_hours_max * 3_600_000:
         return "max hold"
-    target_usd = view.notional_usd * Decimal(str(settings.profit_target_bps)) / BPS
-    if view.profit_usd is not None and view.profit_usd >= target_usd:
+    if view.profit_usd is not None and view.profit_usd >= target_profit_usd(view.notional_usd, settings):
         return "profit target"
     return None
+
+
+def target_profit_usd(notional_usd: Decimal, settings: ExitSettings) -> Decimal:
+    """Profit at which a pair is closed, for a notional of one leg."""
+    return notional_usd * Decimal(str(settings.profit_target_bps)) / BPS
 
 
 def flipped_since(

@@ -183,6 +183,11 @@ class Ledger:
             return attribute(self.priced_fills(), self.payments, marks)
         return self._sums.parts(marks)
 
+    @property
+    def cash_usd(self) -> Decimal:
+        """What fills, fees and funding moved so far: the profit without what is still open."""
+        return self._sums.cash_usd
+
     def priced_fills(self) -> list[PricedFill]:
         """Fills beside their decision's mid; a fill of no known order (liquidation) is its own yardstick."""
         return [PricedFill(fill, self._decision_mid(fill)) for fill in self._fills.values()]

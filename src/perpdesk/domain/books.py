@@ -104,13 +104,13 @@ class Ladder:
         """Walk the side until `size` is filled; None when it is empty or `size` is not positive."""
         if not self._keys or size <= 0:
             return None
-        left, paid, key = size, 0.0, self._keys[0]
+        left, paid, key = size, 0.0, 0.0
         for key, available in zip(self._keys, self._sizes, strict=True):
-            taken = min(left, available)
-            paid += taken * key
-            left -= taken
-            if left <= 0:
-                break
+            if available >= left:
+                paid += left * key
+                return Sweep(size, paid * self._sign / size, key * self._sign)
+            paid += available * key
+            left -= available
         filled = size - left
         return Sweep(filled, paid * self._sign / filled, key * self._sign)
 

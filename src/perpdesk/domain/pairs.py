@@ -37,7 +37,7 @@ class PairState(StrEnum):
 
     @property
     def is_ended(self) -> bool:
-        return self in (PairState.CLOSED, PairState.ABANDONED)
+        return self is PairState.CLOSED or self is PairState.ABANDONED
 
 
 class EntryStyle(StrEnum):

@@ -49,11 +49,15 @@ class Attribution:
 
     Price is the profit had every fill happened at its decision's mid; slippage is the rest of the trading cash, so the two
     always add to what the fills did.
+
+    Attributes:
+        cash_usd: What all of it moved in and out so far: the profit without what is still open.
     """
 
-    __slots__ = ("_fees", "_funding", "_open_sizes", "_paid_at_mids", "_slippage")
+    __slots__ = ("_fees", "_funding", "_open_sizes", "_paid_at_mids", "_slippage", "cash_usd")
 
     def __init__(self) -> None:
+        self.cash_usd = ZERO
         self._paid_at_mids = ZERO
         self._slippage = ZERO
         self._fees = ZERO
@@ -63,6 +67,7 @@ class Attribution:
     def add_fill(self, priced: PricedFill) -> None:
         """Take one more fill of the trade."""
         fill, size = priced.fill, priced.fill.signed_size
+        self.cash_usd += fill.cash_usd - fill.fee_usd
         self._paid_at_mids += size * priced.decision_mid
         self._slippage += priced.slippage_usd
         self._fees -= fill.fee_usd
@@ -71,6 +76,7 @@ class Attribution:
 
     def add_payment(self, payment: FundingPayment) -> None:
         """Take one more funding payment booked to the trade."""
+        self.cash_usd += payment.usd
         self._funding += payment.usd
 
     def parts(self, marks: Mapping[tuple[str, str], Decimal]) -> PnlParts:
