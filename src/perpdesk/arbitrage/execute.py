@@ -61,7 +61,7 @@ class Executor:
             await self._venues[intent.venue].place(intent)
         except OutcomeUnknown as error:
             await self._note(ledger, intent.client_id, OrderState.UNKNOWN, str(error))
-        except NotSent as error:
+        except (NotSent, RequestRefused) as error:
             await self._note(ledger, intent.client_id, OrderState.FINAL, f"not sent: {error}")
         except OrderRejected as error:
             await self._note(ledger, intent.client_id, OrderState.FINAL, str(error))

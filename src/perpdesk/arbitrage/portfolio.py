@@ -42,7 +42,7 @@ class Portfolio:
         self._clock = clock
         self._salt = salt
         self.ledgers: dict[int, Ledger] = {}
-        self.unexplained: list[Fill] = []
+        self.unexplained: dict[tuple[VenueName, str], Fill] = {}
         """Fills on our account that belong to no pair: someone else trades here, or a liquidation came after the end."""
 
     async def load(self) -> None:
@@ -111,8 +111,8 @@ class Portfolio:
         for fill in fills:
             ledger = await self._ledger_of_fill(fill)
             if ledger is None:
-                if all(known.trade_id != fill.trade_id for known in self.unexplained):
-                    self.unexplained.append(fill)
+                if (fill.venue, fill.trade_id) not in self.unexplained:
+                    self.unexplained[fill.venue, fill.trade_id] = fill
                     new.append((fill, None))
                     log.error("fill_unexplained", venue=fill.venue, asset=fill.asset, size=str(fill.size))
             elif ledger.add_fill(fill):

@@ -248,6 +248,7 @@ class Venue(Protocol):
 
         Raises:
             NotSent: Nothing left this process; safe to try again.
+            RequestRefused: This connector can not trade (it has no key); nothing left.
             OrderRejected: The venue said no; nothing rests on its book.
             OutcomeUnknown: The order may be live; call `settle` before acting.
         """

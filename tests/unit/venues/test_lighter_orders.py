@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -172,14 +173,16 @@ def test_a_refused_order_does_not_consume_the_nonce() -> None:
     on_bench(scenario)
 
 
-def test_a_bad_nonce_is_not_sent_and_the_next_send_reads_it_again() -> None:
+def test_a_bad_nonce_leaves_the_outcome_unknown_and_the_next_send_reads_it_again() -> None:
+    """Nearly always it is only out of step; but a copy of the same request may have been taken first."""
+
     async def scenario(bench: Bench) -> None:
         ledger = await ready(bench)
         await bench.venue.place(order(1))
         ledger.nonce = 150
-        with pytest.raises(NotSent):
+        with pytest.raises(OutcomeUnknown):
             await bench.venue.place(order(2))
-        await bench.venue.place(order(2))
+        await bench.venue.place(order(3))
         assert ledger.taken[-1]["Nonce"] == 150
 
     on_bench(scenario)
@@ -480,8 +483,45 @@ def test_settling_asks_the_venue_for_the_nonce_even_when_one_was_counted() -> No
         ledger = await ready(bench)
         await bench.venue.place(order(1))
         ledger.nonce = 120
-        assert await bench.venue.settle(order(2)) is None
+        long_gone = replace(order(2), expires_at_ms=bench.clock.wall_ms() - 60_000)
+        assert await bench.venue.settle(long_gone) is None
         assert [r.tx["Nonce"] for r in bench.http.sent()] == [100, 120]
+
+    on_bench(scenario)
+
+
+def test_an_order_of_an_earlier_process_is_not_given_up_while_lists_may_lag() -> None:
+    async def scenario(bench: Bench) -> None:
+        await ready(bench)
+        with pytest.raises(RequestRefused, match="settle it again"):
+            await bench.venue.settle(replace(order(2), expires_at_ms=bench.clock.wall_ms() + 60_000))
+
+    on_bench(scenario)
+
+
+def test_an_order_whose_nonce_went_to_another_transaction_was_never_taken() -> None:
+    async def scenario(bench: Bench) -> None:
+        ledger = await ready(bench)
+        bench.http.script("sendTx", ledger.delay, ledger.send)
+        with pytest.raises(OutcomeUnknown):
+            await bench.venue.place(order(2))
+        reads = len(bench.http.requests)
+        assert await bench.venue.settle(order(2)) is None
+        assert len(bench.http.requests) - reads == 2, "the nonce alone is proof: no list had to be read"
+
+    on_bench(scenario)
+
+
+def test_an_order_whose_nonce_was_used_by_nobody_else_is_waited_for() -> None:
+    """The answer is lost though the order was taken, and the lists lag: "not known" must not read as "never taken"."""
+
+    async def scenario(bench: Bench) -> None:
+        ledger = await ready(bench)
+        bench.http.script("sendTx", ledger.send_then_lose, ledger.send)
+        with pytest.raises(OutcomeUnknown):
+            await bench.venue.place(order(2))
+        with pytest.raises(RequestRefused, match="settle it again"):
+            await bench.venue.settle(order(2))
 
     on_bench(scenario)
 

@@ -1,7 +1,7 @@
 """Orders on Lighter: placing, cancelling, looking one up, and making sure that a lost one can not take effect any more."""
 
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from perpdesk.domain.assets import VenueName
@@ -57,6 +57,8 @@ DOOR_PAUSE_MS = 300
 SETTLE_POLLS_MAX = 12
 SETTLE_PAUSE_MS = 1_000
 """Queued transactions execute within a second, takers up to 300 ms later than cancels."""
+RESTART_LAG_MS = 10_000
+"""How long after its expiry an earlier process's order may still be missing from the lists."""
 CANCEL_AGAIN_EVERY = 4
 ALL_MARKETS = 255
 
@@ -72,8 +74,11 @@ class _Sent:
     """What is remembered of an order of this process: its transaction, since there may never be an order row."""
 
     tx_hash: str
+    signed_hash: str
+    nonce: int
     size: Decimal
     at_ms: int
+    is_nonce_refused: bool = False
 
 
 def to_order_fields(order: OrderIntent, market: Market, now_ms: int) -> OrderFields:
@@ -126,22 +131,24 @@ class LighterOrders:
             raise OrderRejected("unknown-market", f"Lighter lists no perpetual of {order.asset}")
         fields = to_order_fields(order, market, self._clock.wall_ms())
 
-        def before(signed: SignedTx) -> None:
+        def before(signed: SignedTx, nonce: int) -> None:
             if self._clock.wall_ms() >= order.expires_at_ms:
                 raise NotSent(f"order {order.client_id} expired before it could be sent")
-            self._remember(order, signed.tx_hash)
+            self._remember(
+                order.client_id, _Sent(signed.tx_hash, signed.tx_hash, nonce, order.size, self._clock.wall_ms())
+            )
 
         try:
             tx_hash = await self._sender.send(lambda nonce: signer.create_order(fields, nonce), before=before)
         except NonceRefused as error:
-            raise NotSent(
-                f"Lighter did not take the order: its nonce was out of step ({error}); send it again"
-            ) from error
+            # Mostly just out of step, but a copy of this very request may have got there first.
+            self._remember(order.client_id, replace(self._sent[order.client_id], is_nonce_refused=True))
+            raise OutcomeUnknown(order.client_id, f"its nonce had been used: {error}") from error
         except TransactionRefused as error:
             raise _order_refusal(order.client_id, error) from error
         except TransactionLost as error:
             raise OutcomeUnknown(order.client_id, str(error)) from error
-        self._remember(order, tx_hash)
+        self._remember(order.client_id, replace(self._sent[order.client_id], tx_hash=tx_hash))
 
     async def cancel(self, asset: str, client_id: int) -> None:
         """Cancel by client id; see `Venue.cancel`."""
@@ -282,10 +289,12 @@ class LighterOrders:
         self._require_signer()
         market = self._reads.market(order.asset)
         await self._close_door(market)
-        unknown = 0
+        if self._was_never_taken(order.client_id):
+            return None
         failure: VenueError = RequestRefused(
             "unsettled", f"Lighter does not yet say what became of order {order.client_id}; settle it again", 5_000
         )
+        unknown = 0
         for poll in range(1, SETTLE_POLLS_MAX + 1):
             await self._clock.sleep_ms(SETTLE_PAUSE_MS)
             try:
@@ -294,14 +303,40 @@ class LighterOrders:
                     return report
                 unknown = unknown + 1 if report is None else 0
                 if unknown >= 2:
+                    is_patient_enough = self._clock.wall_ms() >= self._patience_until_ms(order)
                     since_ms = min(self._clock.wall_ms(), order.expires_at_ms) - DAY_MS
-                    return await self._report_from_fills(order.asset, order.client_id, order.size, since_ms)
+                    traded = await self._report_from_fills(order.asset, order.client_id, order.size, since_ms)
+                    if traded is not None or is_patient_enough:
+                        return traded
             except (NotSent, FrameUnreadable) as error:
                 failure = error  # one lost read must not undo the whole; the next poll asks again
+                continue
+            except RequestRefused as error:
+                if error.retry_after_ms is None:
+                    raise
+                failure = error
+                await self._clock.sleep_ms(error.retry_after_ms)
                 continue
             if report is not None and poll % CANCEL_AGAIN_EVERY == 0:
                 await self._close_door(market)  # a delayed taker came to rest after our cancel had passed
         raise failure
+
+    def _was_never_taken(self, client_id: int) -> bool:
+        """Proof by nonce: another transaction of ours was accepted with the number the order was sent under."""
+        sent = self._sent.get(client_id)
+        taken = None if sent is None else self._sender.accepted_hash(sent.nonce)
+        return sent is not None and taken is not None and taken != sent.signed_hash
+
+    def _patience_until_ms(self, order: OrderIntent) -> int:
+        """Until when "not known" may only mean that the lists lag behind.
+
+        An order this process sent, with its nonce used by nothing else we know of, was taken: its row must come. Of an earlier
+        process's order, and of one whose nonce was refused, only the time is known.
+        """
+        sent = self._sent.get(order.client_id)
+        if sent is None or sent.is_nonce_refused:
+            return order.expires_at_ms + RESTART_LAG_MS
+        return sent.at_ms + ROW_LAG_MS
 
     async def _close_door(self, market: Market) -> None:
         """Have one harmless transaction accepted whose nonce is at or above every lost one's."""
@@ -330,8 +365,8 @@ class LighterOrders:
             raise RequestRefused("no-key", NO_KEY)
         return self._signer
 
-    def _remember(self, order: OrderIntent, tx_hash: str) -> None:
-        self._sent[order.client_id] = _Sent(tx_hash, order.size, self._clock.wall_ms())
+    def _remember(self, client_id: int, sent: _Sent) -> None:
+        self._sent[client_id] = sent
         while len(self._sent) > SENT_KEPT_MAX:
             self._sent.popitem(last=False)
 

@@ -5,6 +5,7 @@ nonce, a refused one does not (reference section 12). A lost answer leaves it op
 """
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 
 import structlog
@@ -23,6 +24,9 @@ log = structlog.get_logger(__name__)
 BAD_NONCE = 21104
 INTERNAL_FROM = 29000
 """29404 not found, 29500 internal, 29501 time-out: the venue itself does not say what became of a transaction."""
+
+ACCEPTED_KEPT_MAX = 1_000
+"""Nonces whose accepted transaction is remembered."""
 
 Sign = Callable[[int], Awaitable[SignedTx]]
 """Signs for the nonce it is given."""
@@ -56,6 +60,11 @@ class TransactionSender:
         self._nonce: int | None = None
         self._is_doubted = False
         self._lost_nonce: int | None = None
+        self._accepted: OrderedDict[int, str] = OrderedDict()
+
+    def accepted_hash(self, nonce: int) -> str | None:
+        """Hash of the transaction that this process saw accepted with `nonce`, None if it saw none."""
+        return self._accepted.get(nonce)
 
     def doubt_nonce(self) -> None:
         """Read the nonce afresh before the next send: the sequencer failed a transaction after it had been accepted."""
@@ -67,13 +76,13 @@ class TransactionSender:
         return self._lost_nonce is not None
 
     async def send(
-        self, sign: Sign, *, is_nonce_fresh: bool = False, before: Callable[[SignedTx], None] | None = None
+        self, sign: Sign, *, is_nonce_fresh: bool = False, before: Callable[[SignedTx, int], None] | None = None
     ) -> str:
         """Sign and send one transaction; returns its hash once the venue has queued it (not: executed it).
 
         Args:
             is_nonce_fresh: Ask the venue for the nonce even if it is known.
-            before: Called with the signed transaction right before it leaves; may raise NotSent to stop it.
+            before: Called with the signed transaction and its nonce right before it leaves; may raise NotSent to stop it.
 
         Raises:
             NotSent: Nothing left, or the venue certainly did not take it.
@@ -87,7 +96,7 @@ class TransactionSender:
             except SigningFailed as error:
                 raise NotSent(f"the transaction could not be signed: {error}") from error
             if before is not None:
-                before(signed)
+                before(signed, nonce)
             response = await self._post(signed, nonce)
             return self._judge(response, signed, nonce)
 
@@ -120,7 +129,7 @@ class TransactionSender:
     def _judge(self, response: HttpResponse, signed: SignedTx, nonce: int) -> str:
         status, answer = response.status, _parse_answer(response.body)
         if status == 200 and answer is not None and answer.code == 200:
-            self._accept(nonce)
+            self._accept(nonce, signed.tx_hash)
             return answer.tx_hash or signed.tx_hash
         self._counters.errors += 1
         if status == 429 or (answer is not None and answer.code == RATE_LIMITED):
@@ -136,8 +145,11 @@ class TransactionSender:
         log.warning("transaction_refused", venue=VenueName.LIGHTER.value, code=answer.code, message=message)
         raise (NonceRefused if answer.code == BAD_NONCE else TransactionRefused)(answer.code, message)
 
-    def _accept(self, nonce: int) -> None:
+    def _accept(self, nonce: int, tx_hash: str) -> None:
         self._nonce = nonce + 1
+        self._accepted[nonce] = tx_hash
+        while len(self._accepted) > ACCEPTED_KEPT_MAX:
+            self._accepted.popitem(last=False)
         if self._lost_nonce is not None and nonce >= self._lost_nonce:
             self._lost_nonce = None  # the lost one carried a nonce that is spent now: it can not be accepted any more
 
