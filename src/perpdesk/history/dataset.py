@@ -27,6 +27,8 @@ from perpdesk.history.rows import (
     read_table,
 )
 
+__all__ = ["REFERENCE_VENUES", "CoveredHour", "DataUnusable", "HourlyData", "load_hourly"]
+
 REFERENCE_VENUES = ("binance", "bybit")
 """Whose candles stand in for both legs where a venue's own are missing, in order of preference."""
 

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import structlog
@@ -35,6 +36,7 @@ class Variant:
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def settings(self) -> DeskSettings:
+        """The desk's settings of this row."""
         return DeskSettings(
             entry=EntrySettings(**self.entry),
             execution=ExecutionSettings(**self.execution),
@@ -46,9 +48,9 @@ VIP3 = {"fee_tiers": {VenueName.HYPERLIQUID: "vip3"}}
 PREMIUM = {"fee_tiers": {VenueName.LIGHTER: "premium"}}
 PATIENT = {"carry_bps_per_hour_min": -0.3, "flip_confirm_ms": 12 * 3_600_000}
 """Hold through short flips: half a day below -0.3 bps an hour before a pair is given up."""
-RESTING = {"style": "maker", "maker_wait_ms": 840_000}
-RARELY_ASKED = {"order_check_ms": 840_000}
-"""A resting order is not asked about every other second of the quarter of an hour it may wait."""
+RESTING = {"style": "maker", "maker_wait_ms": 1_200_000}
+RARELY_ASKED = {"order_check_ms": 1_200_000}
+"""A resting order is not asked about every other second of the twenty minutes in which it sees one later book."""
 
 VARIANTS = (
     Variant("defaults"),
@@ -70,7 +72,7 @@ VARIANTS = (
     Variant("Lighter premium", options=PREMIUM),
     Variant("half the spread", options={"spread_factor": 0.5}),
     Variant("twice the spread", options={"spread_factor": 2.0}),
-    Variant("resting first leg, 14 min", RESTING, RARELY_ASKED),
+    Variant("resting first leg, 20 min", RESTING, RARELY_ASKED),
     Variant("resting first leg, patient", RESTING, RARELY_ASKED, PATIENT),
 )
 
@@ -107,16 +109,25 @@ def render(rows: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def hindsight(read: HourlyData) -> str:
-    """What perfect knowledge of every rate would have earned per coin, as a Markdown table; fees alone, spreads left out."""
+def differences(read: HourlyData) -> str:
+    """What the rates themselves offer per coin, as a Markdown table.
+
+    Sum of absolute differences; hours with an entry's least carry and what the same direction was paid an hour later, on average;
+    and what perfect knowledge of every rate would have earned after fees alone, spreads left out.
+    """
     first, second = read.venues
-    lines = ["| coin | sum of differences, bps | " + " | ".join(f"{name}, bps" for name in WAY_FEES_BPS) + " |"]
-    lines.append("| --- |" + " ---: |" * (1 + len(WAY_FEES_BPS)))
+    least = EntrySettings().carry_bps_per_hour_min
+    head = ["coin", "sum of differences", f"hours >= {least:g}", "mean then", "mean an hour later", *WAY_FEES_BPS]
+    lines = [f"| {' | '.join(head)} |", "| --- |" + " ---: |" * (len(head) - 1)]
     for coin in read.coins:
         carry = {h.at_ms: float(h.rates[second] - h.rates[first]) * 10_000 for h in read.hours[coin]}
-        bounds = [hindsight_bps(carry, fee_bps, HOUR_MS) for fee_bps in WAY_FEES_BPS.values()]
-        cells = [sum(map(abs, carry.values())), *bounds]
-        lines.append(f"| {coin} | " + " | ".join(f"{cell:.0f}" for cell in cells) + " |")
+        rich = [at_ms for at_ms, bps in carry.items() if abs(bps) >= least and at_ms + HOUR_MS in carry]
+        later = [carry[at_ms + HOUR_MS] * (1 if carry[at_ms] > 0 else -1) for at_ms in rich]
+        means = [f"{fmean(values):.2f}" if values else "–" for values in ([abs(carry[at]) for at in rich], later)]
+        bounds = [f"{hindsight_bps(carry, fee_bps, HOUR_MS):.0f}" for fee_bps in WAY_FEES_BPS.values()]
+        lines.append(
+            f"| {coin} | {sum(map(abs, carry.values())):.0f} | {len(rich)} | {' | '.join([*means, *bounds])} |"
+        )
     return "\n".join(lines) + "\n"
 
 
@@ -126,19 +137,21 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder with funding_rates and candles_1h")
     parser.add_argument("--from", dest="start", help="first day, UTC")
     parser.add_argument("--to", dest="end", help="last day, UTC")
-    parser.add_argument("--only", action="append", default=[], help="name of a variant; may be repeated")
-    parser.add_argument("--json", action="store_true", help="whole documents instead of a table")
+    names = [variant.name for variant in VARIANTS]
+    parser.add_argument("--only", action="append", default=[], choices=names, help="a variant; may be repeated")
+    parser.add_argument("--no-replay", action="store_true", help="only say what the rates themselves offer")
+    parser.add_argument("--json", action="store_true", help="whole documents instead of tables")
     arguments = parser.parse_args()
     structlog.configure(
         wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
-    rows = run(arguments.data, arguments.only, arguments.start, arguments.end)
+    rows = [] if arguments.no_replay else run(arguments.data, arguments.only, arguments.start, arguments.end)
     if arguments.json:
         sys.stdout.write(json.dumps(rows, indent=2) + "\n")
     else:
         read = load_data(arguments.data, None, None, arguments.start, arguments.end)
-        sys.stdout.write(render(rows) + "\n" + hindsight(read))
+        sys.stdout.write((render(rows) + "\n" if rows else "") + differences(read))
 
 
 if __name__ == "__main__":

@@ -22,6 +22,9 @@ difference that was never there."""
 
 BUSY_HEARTBEAT_MS = 1_000
 """While a pair is being opened or closed the desk wakes as often as a live one."""
+BUSY_MS = 60_000
+WAITING_HEARTBEAT_MS = 15_000
+"""A pair that is not through after BUSY_MS waits for an order that rests; fills wake the desk by themselves."""
 
 SILENCE_MS = 400 * DAY_MS
 """How long a book may rightly stay as it is: a venue sends nothing while its price stands still, and nothing in a hole. A hole
@@ -73,14 +76,21 @@ class HourlyDesk(Desk):
         if into_ms < SETTLE_MS:
             await self._clock.sleep_ms(SETTLE_MS - into_ms)
         await super().step()
-        if not self._is_beat_set and self._is_busy():
+        beat_ms = None if self._is_beat_set else self._busy_beat_ms()
+        if beat_ms is not None:
             self._is_beat_set = True
-            self._clock.call_later_ms(BUSY_HEARTBEAT_MS, self._beat)
+            self._clock.call_later_ms(beat_ms, self._beat)
 
-    def _is_busy(self) -> bool:
-        return any(
-            ledger.pair.state is not PairState.OPEN or not self.is_settled(ledger) for ledger in self.portfolio.open
-        )
+    def _busy_beat_ms(self) -> int | None:
+        """How soon a pair under way wants to be looked at again, None when all just hold."""
+        moving = [
+            max(ledger.pair.decided_at_ms, ledger.pair.closing_at_ms or 0)
+            for ledger in self.portfolio.open
+            if ledger.pair.state is not PairState.OPEN or not self.is_settled(ledger)
+        ]
+        if not moving:
+            return None
+        return BUSY_HEARTBEAT_MS if self._clock.wall_ms() - max(moving) < BUSY_MS else WAITING_HEARTBEAT_MS
 
     def _beat(self) -> None:
         self._is_beat_set = False
