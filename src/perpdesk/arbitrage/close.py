@@ -23,4 +23,4 @@ def decide_closing(s: Situation) -> list[Step]:
 
 
 def _next_for(s: Situation, leg: Leg) -> Step | None:
-    return withdraw(s, leg, 0) or reduce_leg(s, leg, Purpose.CLOSE, s.ledger.held(leg))
+    return withdraw(s, leg, 0) or reduce_leg(s, leg, Purpose.CLOSE, abs(s.ledger.held(leg)))

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import takewhile
 from typing import Any
 
 import structlog
@@ -40,6 +41,7 @@ from perpdesk.arbitrage.worth import ROUNDING, closing_profit_usd, closing_profi
 from perpdesk.domain.assets import VenueName
 from perpdesk.domain.clock import Clock
 from perpdesk.domain.funding import FundingPayment, carry_per_hour
+from perpdesk.domain.markets import Market
 from perpdesk.domain.orders import Fill
 from perpdesk.domain.pairs import Leg, PairState
 from perpdesk.market.view import FreshnessLimits, MarketView
@@ -66,6 +68,8 @@ DECIDERS: Mapping[PairState, Callable[[Situation], list[Step]]] = {
     PairState.CLOSING: decide_closing,
 }
 
+CONFIRM_LOOKS_MAX = 5
+"""Looks at the venues before a position that no fill of ours explains is taken to be somebody else's."""
 CONFIRM_RETRY_MS = 1_000
 """Pause between looks at the venues while a pair that seems flat is confirmed to be flat."""
 
@@ -117,7 +121,6 @@ class Desk:
         self.scanner: Scanner | None = None
         self._openings: Openings | None = None
         self._inbox: deque[VenueEvent] = deque()
-        self._unwritten: list[Fill] = []
         self._wake = asyncio.Event()
         self._tasks: dict[tuple[str, object], asyncio.Task[None]] = {}
         self._due_ms: dict[tuple[str, object], int] = {}
@@ -154,6 +157,11 @@ class Desk:
             except StoreError as error:
                 self.guard.halt("store", f"the store does not take writes: {error}")
                 await self._clock.sleep_ms(self._settings.execution.retry_ms)
+            except Exception:
+                # Ending here could leave a naked leg: entries stop, everything else goes on.
+                log.exception("step_failed")
+                self.guard.halt("bug:step", "unexpected failure in the desk's loop; see the log")
+                await self._clock.sleep_ms(self._settings.execution.retry_ms)
             await self._wait()
 
     async def stop(self) -> None:
@@ -188,25 +196,31 @@ class Desk:
         self._wake.set()
 
     async def _drain(self) -> None:
-        """Take what arrived, in order; fills are on disk before anything is decided on them."""
-        fills, payments = list[Fill](), list[FundingPayment]()
+        """Take what arrived, in order. Fills and payments are on disk before anything is decided on them.
+
+        An event leaves the inbox only when it has been taken: a failing store loses none.
+        """
         while self._inbox:
-            event = self._inbox.popleft()
+            event = self._inbox[0]
             match event:
-                case Filled(fill):
-                    fills.append(fill)
+                case Filled():
+                    run = list(takewhile(lambda e: isinstance(e, Filled), self._inbox))
+                    await self.portfolio.take_fills([e.fill for e in run if isinstance(e, Filled)])
+                    self._forget(len(run))
+                    continue
                 case FundingPaid(payment):
-                    payments.append(payment)
+                    await self.portfolio.take_payments([payment])
                 case OrderChanged(report):
                     await self._take_report(report.client_id, event)
                 case PrivateFeedLost(venue) | PrivateFeedRestored(venue):
                     self.reconciler.books[venue].needs_fills = True
                 case _:
                     pass
-        if fills:
-            await self._take_fills(tuple(fills))
-        if payments:
-            await self._take_payments(tuple(payments))
+            self._forget(1)
+
+    def _forget(self, count: int) -> None:
+        for _ in range(count):
+            self._inbox.popleft()
 
     async def _take_report(self, client_id: int, event: OrderChanged) -> None:
         for ledger in self.portfolio.ledgers.values():
@@ -227,8 +241,9 @@ class Desk:
 
     async def step(self) -> None:
         """One turn: events, housekeeping that is due, every pair's decision, then the scan."""
+        if "store" in self.guard.halts and await self._journal.store.probe():
+            self.guard.clear("store")
         await self._drain()
-        self.guard.clear("store")
         self._housekeep()
         for ledger in self.portfolio.open:
             self._drive(ledger)
@@ -247,11 +262,18 @@ class Desk:
         """The pair as its decision sees it now."""
         pair = ledger.pair
         busy = frozenset(leg for leg in Leg if ("leg", (pair.pair_id, leg)) in self._tasks)
-        markets = {leg: self._venues[pair.venue_of(leg)].markets[pair.asset] for leg in Leg}
+        markets = {leg: self._market(pair.venue_of(leg), pair.asset) for leg in Leg}
         books = {leg: self.view.book(pair.venue_of(leg), pair.asset) for leg in Leg}
         return Situation(
             ledger, self._clock.wall_ms(), self._settings, markets, books, busy, self.executor.reported_at_ms
         )
+
+    def _market(self, venue: VenueName, asset: str) -> Market:
+        """As last listed: a market that is gone from the venue's list still has to be closed."""
+        market = self.view.market(venue, asset)
+        if market is None:
+            raise LookupError(f"{venue} never listed {asset}; its pair can not be traded, close it by hand")
+        return market
 
     def _start_step(self, ledger: Ledger, step: Step) -> None:
         match step:
@@ -283,34 +305,49 @@ class Desk:
         log.info("pair_changes", pair_id=ledger.pair.pair_id, asset=ledger.pair.asset, state=state, reason=reason)
         match state:
             case PairState.OPEN:
-                await self.portfolio.change(ledger, state=state, opened_at_ms=now_ms)
-                self.counters.pairs_opened += 1
+                if await self.portfolio.change(
+                    ledger, only_from=frozenset({PairState.OPENING}), state=state, opened_at_ms=now_ms
+                ):
+                    self.counters.pairs_opened += 1
             case PairState.CLOSING:
                 await self.portfolio.change(
-                    ledger, state=state, closing_at_ms=now_ms, exit_reason=ledger.pair.exit_reason or reason
+                    ledger,
+                    only_from=frozenset({PairState.OPENING, PairState.OPEN}),
+                    state=state,
+                    closing_at_ms=now_ms,
+                    exit_reason=reason,
                 )
             case PairState.CLOSED:
                 await self._finish(ledger)
 
     async def _finish(self, ledger: Ledger) -> None:
-        """End a pair only when both venues confirm that it is flat and all its money has been read."""
+        """End a pair once both venues confirm that it is flat and all its money has been read.
+
+        Its fills decide. A position that the account still shows after several looks without a fill of ours behind it is
+        somebody else's: the pair ends, and the drift check halts entries.
+        """
         pair = ledger.pair
+        for _ in range(CONFIRM_LOOKS_MAX):
+            if await self._looks_flat(ledger):
+                break
+            await self._clock.sleep_ms(CONFIRM_RETRY_MS)
         for venue in (pair.long_venue, pair.short_venue):
-            await self.reconciler.sync_fills(venue)
             await self.reconciler.sync_payments(venue)
-            account = await self.reconciler.sync_account(venue)
-            position = account.positions.get(pair.asset)
+        if await self.portfolio.account_for(ledger, state=PairState.CLOSED, closed_at_ms=self._clock.wall_ms()):
+            self._flipped_since_ms.pop(pair.pair_id, None)
+            if pair.opened_at_ms is not None:
+                self.counters.pairs_closed += 1
+
+    async def _looks_flat(self, ledger: Ledger) -> bool:
+        """Read fills and positions of both venues; whether neither shows anything of the pair's asset."""
+        is_flat = True
+        for venue in (ledger.pair.long_venue, ledger.pair.short_venue):
+            await self.reconciler.sync_fills(venue)
+            position = (await self.reconciler.sync_account(venue)).positions.get(ledger.pair.asset)
             if position is not None and position.size != 0:
-                log.warning("not_flat_yet", pair_id=pair.pair_id, venue=venue, size=str(position.size))
-                self.reconciler.books[venue].needs_fills = True
-                await self._clock.sleep_ms(CONFIRM_RETRY_MS)
-                return
-        if not ledger.is_flat:
-            return
-        await self.portfolio.account_for(ledger, state=PairState.CLOSED, closed_at_ms=self._clock.wall_ms())
-        self._flipped_since_ms.pop(pair.pair_id, None)
-        if pair.opened_at_ms is not None:
-            self.counters.pairs_closed += 1
+                log.warning("not_flat_yet", pair_id=ledger.pair.pair_id, venue=venue, size=str(position.size))
+                is_flat = False
+        return is_flat and ledger.is_flat
 
     # Exits -----------------------------------------------------------------------------------------------------------
 
@@ -377,7 +414,7 @@ class Desk:
                 if self.accepts_entries and not self._is_stopping:
                     await self._enter(opportunity)
         if self._take_due("sample", None, self._settings.opportunity_sample_ms):
-            await self._journal.sample_opportunities(self._samples(self.scanner))
+            self._spawn(("sample", None), self._journal.sample_opportunities(self._samples(self.scanner)))
 
     def _samples(self, scanner: Scanner) -> list[OpportunityRow]:
         """The current scan as rows for the store."""
@@ -400,7 +437,7 @@ class Desk:
 
     def _housekeep(self) -> None:
         """Start the periodic reads that are due; each runs once at a time and never delays a decision."""
-        settings, has_pairs = self._settings, bool(self.portfolio.open)
+        settings, has_pairs = self._settings, self.portfolio.is_watching
         for venue, books in self.reconciler.books.items():
             fees_every = settings.fees_every_ms if books.fees is not None else settings.execution.retry_ms_max
             self._periodic("fees", venue, fees_every, self._read_fees)
@@ -419,17 +456,19 @@ class Desk:
     async def _read_account(self, venue: VenueName) -> None:
         """Compare the venue's positions with ours; what stays unexplained after reading fills again halts entries."""
         await self.reconciler.sync_account(venue)
-        is_moving = any(not self.is_settled(ledger) for ledger in self.portfolio.open)
-        drift = {} if is_moving else self.reconciler.compare_positions(venue, self.portfolio.expected_positions(venue))
+        if any(not self.is_settled(ledger) for ledger in self.portfolio.open):
+            return
+        drift = self.reconciler.compare_positions(venue, self.portfolio.expected_positions(venue))
+        drift = {asset: size for asset, size in drift.items() if self.scanner is None or asset in self.scanner.assets}
         books, name = self.reconciler.books[venue], f"drift:{venue}"
-        if drift and drift == books.drifts:
+        books.drifts = books.drifts + 1 if drift else 0
+        if books.drifts >= DRIFTS_MAX:
             words = ", ".join(f"{size:+f} {asset}" for asset, size in sorted(drift.items()))
             self.guard.halt(name, f"{venue} holds {words} that no fill of this desk explains")
-        elif drift:
+        if drift:
             books.needs_fills = True
-        elif not is_moving:
+        else:
             self.guard.clear(name)
-        books.drifts = drift
 
     def is_settled(self, ledger: Ledger) -> bool:
         """No order of the pair can still change."""
@@ -462,7 +501,7 @@ class Desk:
 
     def _spawn(self, key: tuple[str, object], work: Coroutine[Any, Any, None]) -> None:
         """Run `work` beside the loop, once per key; its failure is told and leaves the next decision to try again."""
-        if key in self._tasks or self._is_stopping:
+        if key in self._tasks or self._is_stopping or not self._is_due("pause", key):
             work.close()
             return
         self._tasks[key] = asyncio.create_task(self._guarded(key, work))
@@ -470,6 +509,7 @@ class Desk:
     async def _guarded(self, key: tuple[str, object], work: Coroutine[Any, Any, None]) -> None:
         try:
             await work
+            return
         except VenueError as error:
             log.warning("request_failed", work=str(key), error=str(error), kind=type(error).__name__)
         except StoreError as error:
@@ -480,3 +520,4 @@ class Desk:
         finally:
             self._tasks.pop(key, None)
             self._wake.set()
+        self._due_ms["pause", key] = self._clock.monotonic_ms() + self._settings.execution.retry_ms

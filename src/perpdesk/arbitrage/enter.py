@@ -2,13 +2,15 @@
 
 from decimal import Decimal
 
-from perpdesk.arbitrage.legs import is_balanced, open_leg, trim, withdraw
+from perpdesk.arbitrage.legs import is_balanced, open_leg, set_right, trim, withdraw
 from perpdesk.arbitrage.steps import Become, Situation, Step, is_pausing, tend_live_order
 from perpdesk.domain.pairs import EntryStyle, Leg, PairState, Purpose
 
 
 def decide_opening(s: Situation) -> list[Step]:
     """The next steps of a pair that is being opened; both legs may move at once."""
+    if reversed_steps := set_right(s):
+        return reversed_steps
     first, second = s.ledger.pair.first_leg, s.ledger.pair.first_leg.other
     is_first_bound, first_step = tend_live_order(s, first)
     steps = [step for step in (withdraw(s, first, s.settings.entry.maker_wait_ms) or first_step,) if step is not None]
@@ -36,9 +38,9 @@ def _balance(s: Situation, is_first_bound: bool) -> list[Step]:
     missing = s.markets[second].floor_size(s.ledger.held(first) - s.ledger.held(second))
     if missing <= 0:
         return trim(s)
-    attempts = s.ledger.attempts(second, Purpose.HEDGE)
+    attempts = s.ledger.shortfalls(second, Purpose.HEDGE)
     if attempts >= s.settings.execution.hedge_attempts_max or _is_naked_too_long(s):
-        return [] if is_first_bound else trim(s)
+        return _give_up(s, is_first_bound)
     if not _is_hedgeable(s, second, missing):
         return [] if is_first_bound else trim(s)  # while the first leg still fills, more may come to hedge at once
     if is_pausing(s, second, attempts):
@@ -47,8 +49,16 @@ def _balance(s: Situation, is_first_bound: bool) -> list[Step]:
     return [] if hedge is None else [hedge]
 
 
+def _give_up(s: Situation, is_first_bound: bool) -> list[Step]:
+    """No more hedging: the first leg stops filling at once, then goes back to what the second one holds."""
+    if not is_first_bound:
+        return trim(s)
+    withdrawal = withdraw(s, s.ledger.pair.first_leg, 0)
+    return [] if withdrawal is None else [withdrawal]
+
+
 def _is_naked_too_long(s: Situation) -> bool:
-    since_ms = s.ledger.naked(s.now_ms).since_ms
+    since_ms = s.ledger.unequal_since_ms(s.now_ms)
     return since_ms is not None and s.now_ms - since_ms > s.settings.execution.naked_ms_max
 
 

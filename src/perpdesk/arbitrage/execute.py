@@ -60,13 +60,24 @@ class Executor:
         try:
             await self._venues[intent.venue].place(intent)
         except OutcomeUnknown as error:
-            await self._note(ledger, intent.client_id, OrderState.UNKNOWN, str(error))
+            await self._note_answer(ledger, intent.client_id, OrderState.UNKNOWN, str(error))
         except (NotSent, RequestRefused) as error:
-            await self._note(ledger, intent.client_id, OrderState.FINAL, f"not sent: {error}")
+            await self._note_answer(ledger, intent.client_id, OrderState.FINAL, f"not sent: {error}")
         except OrderRejected as error:
-            await self._note(ledger, intent.client_id, OrderState.FINAL, str(error))
+            await self._note_answer(ledger, intent.client_id, OrderState.FINAL, str(error))
         else:
-            await self._note(ledger, intent.client_id, OrderState.ACCEPTED, "")
+            await self._note_answer(ledger, intent.client_id, OrderState.ACCEPTED, "")
+
+    async def _note_answer(self, ledger: Ledger, client_id: int, state: OrderState, reason: str) -> None:
+        """Note how a submission was answered. What the venue reported of the order meanwhile weighs more.
+
+        An order that shows on the venue and whose submission was answered no is a contradiction: it is settled.
+        """
+        if ledger.orders[client_id].state is OrderState.ACCEPTED:
+            if state is not OrderState.FINAL:
+                return
+            state = OrderState.UNKNOWN
+        await self._note(ledger, client_id, state, reason)
 
     async def settle(self, ledger: Ledger, step: SettleOrder) -> None:
         """Find out what became of an order with an unknown outcome; it stays frozen if that fails."""
@@ -94,8 +105,11 @@ class Executor:
                 await self._journal.update_order(changed)
         elif ledger.orders[client_id].state is OrderState.ACCEPTED:
             await self._note(ledger, client_id, OrderState.UNKNOWN, "accepted, then not known to the venue")
-        if was_ended and (confirmed := ledger.confirm_end(client_id)):
-            await self._journal.update_order(confirmed)
+        if was_ended:
+            still_rests = report is not None and not report.status.is_final
+            changed = ledger.take_back_end(client_id) if still_rests else ledger.confirm_end(client_id)
+            if changed is not None:
+                await self._journal.update_order(changed)
 
     async def cancel(self, ledger: Ledger, step: CancelOrder) -> None:
         """Ask for a cancel; the order counts as live until the venue reports its end."""

@@ -116,6 +116,7 @@ def _judge(
     checks = (
         *_market_checks(legs, entry),
         Check("carry", carry, entry.carry_bps_per_hour_min, "bps/h"),
+        Check("believable carry", carry, entry.carry_sane_bps_per_hour, "bps/h", is_floor=False),
         Check("net edge", net, entry.net_bps_per_hour_min, "bps/h"),
         Check("break-even", break_even, entry.break_even_hours_max, "h", is_floor=False),
         Check(

@@ -3,7 +3,7 @@
 Quantities come from fills alone. What the venue says of an order only tells whether fills are still missing.
 """
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
@@ -13,6 +13,9 @@ from perpdesk.domain.orders import Fill, OrderReport, OrderStatus
 from perpdesk.domain.pairs import Leg, OrderRecord, OrderState, Pair, Purpose
 from perpdesk.domain.pnl import Attribution, PnlParts, PricedFill, attribute
 from perpdesk.store.ids import split_client_id
+
+SKEW_BELIEVED_MS = 2_000
+"""How far ahead of ours a venue's clock may run before its times say nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +123,14 @@ class Ledger:
         self.orders[client_id] = replace(record, state=OrderState.FINAL)
         return self.orders[client_id]
 
+    def take_back_end(self, client_id: int) -> OrderRecord | None:
+        """The venue, asked, says that an order it had reported as ended rests; None when it was not thought ended."""
+        record = self.orders[client_id]
+        if record.state is not OrderState.ENDED:
+            return None
+        self.orders[client_id] = replace(record, state=OrderState.ACCEPTED)
+        return self.orders[client_id]
+
     def end_filled_order(self, client_id: int) -> OrderRecord | None:
         """Note the end of an order whose fills are complete; the changed record, None when there is nothing to note."""
         record = self.orders.get(client_id)
@@ -172,6 +183,48 @@ class Ledger:
     def attempts(self, leg: Leg, *purposes: Purpose) -> int:
         """How many orders of these purposes the leg has had."""
         return sum(1 for record in self.orders.values() if record.leg is leg and record.purpose in purposes)
+
+    def shortfalls(self, leg: Leg, *purposes: Purpose) -> int:
+        """How many of them did not fill whole: what retries and pauses are counted by."""
+        return sum(
+            1
+            for client_id, record in self.orders.items()
+            if record.leg is leg and record.purpose in purposes and self.filled(client_id) < record.intent.size
+        )
+
+    @property
+    def known_fills(self) -> Container[tuple[str, str]]:
+        """(venue, trade id) of every fill taken."""
+        return self._fills
+
+    @property
+    def known_payments(self) -> Container[tuple[str, str]]:
+        """(venue, payment id) of every payment taken."""
+        return self._payments
+
+    def unequal_since_ms(self, now_ms: int) -> int | None:
+        """Since when the legs differ beyond the tolerance, by our clock; None while they agree.
+
+        Fill times are the venue's. One outside the life of its order by our clock shows that the clocks differ: then
+        the order's own start stands in, so that no skew can hide or invent a naked leg.
+        """
+        held = {Leg.LONG: ZERO, Leg.SHORT: ZERO}
+        since: int | None = None
+        for fill in self.fills:
+            leg = self.pair.leg_on(fill.venue)
+            held[leg] += fill.size * (1 if fill.side is leg.opening_side else -1)
+            if abs(held[Leg.LONG] - held[Leg.SHORT]) <= self.tolerance:
+                since = None
+            elif since is None:
+                since = self._our_time_ms(fill, now_ms)
+        return since
+
+    def _our_time_ms(self, fill: Fill, now_ms: int) -> int:
+        record = None if fill.client_id is None else self.orders.get(fill.client_id)
+        begun_ms = now_ms if record is None else record.journalled_at_ms
+        if fill.at_ms > now_ms:
+            return now_ms if fill.at_ms - now_ms <= SKEW_BELIEVED_MS else begun_ms
+        return fill.at_ms if record is None else max(fill.at_ms, begun_ms)
 
     def last_order_at_ms(self, leg: Leg) -> int | None:
         """When the leg's latest order was journalled."""

@@ -7,7 +7,7 @@ from perpdesk.arbitrage.steps import CancelOrder, PlaceOrder, RefreshBook, Situa
 from perpdesk.domain.orders import TimeInForce
 from perpdesk.domain.pairs import Leg, OrderState, Purpose
 
-CANCEL_HEARD_CHECKS = 4
+CANCEL_HEARD_CHECKS = 1
 """Order checks that may pass before a cancel that was not heard of is sent again."""
 
 
@@ -33,21 +33,30 @@ def open_leg(s: Situation, leg: Leg, purpose: Purpose, size: Decimal, attempt: i
 
 
 def reduce_leg(s: Situation, leg: Leg, purpose: Purpose, size: Decimal) -> Step | None:
-    """Take `size` off a leg, reduce-only, as soon as its last order is through and its pause is over."""
+    """Bring a leg `size` nearer to flat, reduce-only, as soon as its last order is through and its pause is over."""
     is_bound, step = tend_live_order(s, leg)
     if is_bound:
         return step
-    attempts = s.ledger.attempts(leg, Purpose.TRIM, Purpose.CLOSE)
+    attempts = s.ledger.shortfalls(leg, Purpose.TRIM, Purpose.CLOSE)
     if is_pausing(s, leg, attempts):
         return None
-    size = s.markets[leg].floor_size(min(size, s.ledger.held(leg)))
+    held = s.ledger.held(leg)
+    side = leg.opening_side.opposite if held > 0 else leg.opening_side
+    size = s.markets[leg].floor_size(min(size, abs(held)))
     if size <= 0:
         return None
-    book, market, side = s.books[leg], s.markets[leg], leg.opening_side.opposite
+    book, market = s.books[leg], s.markets[leg]
     price = None if book is None else taking_price(book, market, side, min(attempts, 10), s.settings.execution)
     if price is None:
         return RefreshBook(leg)
     return PlaceOrder(leg, purpose, side, size, price.limit, price.mid, TimeInForce.IOC, is_reduce_only=True)
+
+
+def set_right(s: Situation) -> list[Step]:
+    """Take back legs that something other than this desk turned round (a liquidation, a hand); empty when none is."""
+    turned = [leg for leg in Leg if s.ledger.held(leg) < 0]
+    steps = [reduce_leg(s, leg, Purpose.TRIM, -s.ledger.held(leg)) for leg in turned]
+    return [step for step in steps if step is not None]
 
 
 def withdraw(s: Situation, leg: Leg, patience_ms: int) -> Step | None:

@@ -10,10 +10,14 @@ from perpdesk.arbitrage.prices import exact
 from perpdesk.arbitrage.reconcile import Reconciler
 from perpdesk.arbitrage.settings import DeskSettings
 from perpdesk.arbitrage.size import decide_size
+from perpdesk.domain.assets import VenueName
 from perpdesk.domain.books import Side
 from perpdesk.domain.clock import Clock
 from perpdesk.domain.pairs import EntryStyle, Leg, Pair, PairState
 from perpdesk.market.view import MarketView
+
+ACCOUNT_READS_MISSED_MAX = 4
+"""Balance reads that may fail in a row before the free margin counts as unknown."""
 
 
 class Openings:
@@ -84,9 +88,26 @@ class Openings:
         self.refused.pop(asset, None)
         return self._pair(opportunity, run_id, sized.size, sized.size * mid)
 
-    def _available(self, venue: str) -> Decimal | None:
-        account = next(books.account for name, books in self._reconciler.books.items() if name == venue)
-        return None if account is None else account.available_usd
+    def _available(self, venue: VenueName) -> Decimal | None:
+        """Free margin on `venue`: what it last said, less what pairs decided since then will need; None when too old."""
+        books, now_ms = self._reconciler.books[venue], self._clock.wall_ms()
+        if (
+            books.account is None
+            or now_ms - books.account_at_ms > ACCOUNT_READS_MISSED_MAX * self._settings.account_every_ms
+        ):
+            return None
+        promised = sum(
+            (
+                ledger.pair.notional_usd / self._settings.entry.leverage
+                for ledger in self._portfolio.open
+                if venue in (ledger.pair.long_venue, ledger.pair.short_venue)
+                and ledger.pair.decided_at_ms >= books.account_at_ms
+            ),
+            Decimal(0),
+        )
+        # The share is of the margin before those pairs, so that a scan that opens several does not shrink them one by one.
+        share = Decimal(str(self._settings.entry.margin_share_max))
+        return max(books.account.available_usd - promised / share, Decimal(0))
 
     def _pair(self, opportunity: Opportunity, run_id: int, size: Decimal, notional_usd: Decimal) -> Pair:
         return Pair(

@@ -3,6 +3,7 @@
 Fills and payments are routed to their pair here, late ones too: a fill that arrives after its pair ended opens it again.
 """
 
+import asyncio
 from collections.abc import Iterable
 from dataclasses import replace
 from decimal import Decimal
@@ -16,7 +17,7 @@ from perpdesk.domain.clock import Clock
 from perpdesk.domain.funding import FundingPayment
 from perpdesk.domain.numbers import ZERO
 from perpdesk.domain.orders import Fill
-from perpdesk.domain.pairs import Leg, OrderRecord, Pair, PairState
+from perpdesk.domain.pairs import Leg, Pair, PairState
 from perpdesk.domain.pnl import PnlParts
 from perpdesk.market.view import MarketView
 from perpdesk.store.ids import split_client_id
@@ -25,6 +26,10 @@ from perpdesk.store.journal import Journal
 log = structlog.get_logger(__name__)
 
 
+LATE_MS = 900_000
+"""How long after a pair's end its venues are still asked for late fills and funding."""
+RECENT_PAIRS_MAX = 100
+"""Latest pairs looked through for those that ended within LATE_MS."""
 CLOCK_SLACK_MS = 1_000
 """How far a venue's clock may run behind ours when an event is placed in a pair's life."""
 
@@ -42,13 +47,18 @@ class Portfolio:
         self._clock = clock
         self._salt = salt
         self.ledgers: dict[int, Ledger] = {}
-        self.unexplained: dict[tuple[VenueName, str], Fill] = {}
+        self._turn = asyncio.Lock()
+        self._strange_payments: set[tuple[str, str]] = set()
+        self.unexplained: dict[tuple[str, str], Fill] = {}
         """Fills on our account that belong to no pair: someone else trades here, or a liquidation came after the end."""
 
     async def load(self) -> None:
-        """Read the pairs that had not ended when the last desk on this store stopped."""
+        """Read the pairs that had not ended when the last desk on this store stopped, and those that ended just now."""
         for pair in await self.journal.load_open_pairs():
             await self.load_pair(pair)
+        for pair in await self.journal.load_pairs(limit=RECENT_PAIRS_MAX):
+            if self._is_recent(pair) and pair.pair_id not in self.ledgers:
+                await self.load_pair(pair)
 
     async def load_pair(self, pair: Pair) -> Ledger:
         """Read one pair with everything that belongs to it."""
@@ -72,8 +82,22 @@ class Portfolio:
         legs = [self._view.market(venue, pair.asset) for venue in _venues(pair)]
         return max((leg.least_size(mid) * DUST_HEADROOM for leg in legs if leg is not None), default=ZERO)
 
-    async def change(self, ledger: Ledger, **changes: object) -> None:
-        """Write changed fields of a pair, then take them."""
+    async def change(self, ledger: Ledger, *, only_from: frozenset[PairState] | None = None, **changes: object) -> bool:
+        """Write changed fields of a pair, then take them; one change of the portfolio at a time.
+
+        Args:
+            only_from: States the pair must still be in when its turn comes.
+
+        Returns:
+            False when the pair had left `only_from` meanwhile; then nothing changed.
+        """
+        async with self._turn:
+            if only_from is not None and ledger.pair.state not in only_from:
+                return False
+            await self._write(ledger, **changes)
+            return True
+
+    async def _write(self, ledger: Ledger, **changes: object) -> None:
         changed = replace(ledger.pair, **changes)  # type: ignore[arg-type]
         await self.journal.save_pair(changed)
         ledger.pair = changed
@@ -88,9 +112,21 @@ class Portfolio:
         return [ledger for ledger in self.ledgers.values() if ledger.pair.state.is_ended]
 
     def since_ms(self, venue: VenueName) -> int | None:
-        """Decision time of the oldest open pair with a leg on `venue`, None without one."""
-        times = [ledger.pair.decided_at_ms for ledger in self.open if venue in _venues(ledger.pair)]
+        """Decision time of the oldest pair with a leg on `venue` that is open or ended just now, None without one.
+
+        Venues publish funding, and sometimes fills, after the fact: a pair's end does not end the looking.
+        """
+        pairs = [ledger.pair for ledger in self.ledgers.values()]
+        times = [p.decided_at_ms for p in pairs if venue in _venues(p) and (not p.state.is_ended or self._is_recent(p))]
         return min(times, default=None)
+
+    @property
+    def is_watching(self) -> bool:
+        """Whether any pair is open or ended just now."""
+        return any(not ledger.pair.state.is_ended or self._is_recent(ledger.pair) for ledger in self.ledgers.values())
+
+    def _is_recent(self, pair: Pair) -> bool:
+        return pair.closed_at_ms is not None and self._clock.wall_ms() - pair.closed_at_ms <= LATE_MS
 
     def expected_positions(self, venue: VenueName) -> dict[str, Decimal]:
         """Signed units by asset that fills say we hold on `venue`."""
@@ -105,24 +141,37 @@ class Portfolio:
     # Fills and payments ----------------------------------------------------------------------------------------------
 
     async def take_fills(self, fills: Iterable[Fill]) -> None:
-        """Give each new fill to its pair and write it down; a pair that had ended goes back to closing."""
-        new: list[tuple[Fill, int | None]] = []
-        ended: list[OrderRecord] = []
-        for fill in fills:
-            ledger = await self._ledger_of_fill(fill)
-            if ledger is None:
-                if (fill.venue, fill.trade_id) not in self.unexplained:
-                    self.unexplained[fill.venue, fill.trade_id] = fill
-                    new.append((fill, None))
+        """Write each new fill down, then give it to its pair; a pair that had ended goes back to closing.
+
+        Disk first: when the store fails nothing is taken, and the same fills may be handed over again.
+        """
+        async with self._turn:
+            new: dict[tuple[str, str], tuple[Fill, Ledger | None]] = {}
+            for fill in fills:
+                ledger = await self._ledger_of_fill(fill)
+                known = self.unexplained if ledger is None else ledger.known_fills
+                key = (fill.venue.value, fill.trade_id)
+                if key not in known:
+                    new[key] = (fill, ledger)
+            if not new:
+                return
+            rows = [(fill, None if ledger is None else ledger.pair.pair_id) for fill, ledger in new.values()]
+            await self.journal.record_fills(rows)
+            for key, (fill, ledger) in new.items():
+                if ledger is None:
+                    self.unexplained[key] = fill
                     log.error("fill_unexplained", venue=fill.venue, asset=fill.asset, size=str(fill.size))
-            elif ledger.add_fill(fill):
-                new.append((fill, ledger.pair.pair_id))
-                if fill.client_id is not None and (record := ledger.end_filled_order(fill.client_id)):
-                    ended.append(record)
-                await self._reopen_if_ended(ledger)
-        if new:
-            await self.journal.record_fills(new)
-        for record in ended:
+                else:
+                    ledger.add_fill(fill)
+            for fill, ledger in new.values():
+                if ledger is not None:
+                    await self._follow_up(ledger, fill)
+
+    async def _follow_up(self, ledger: Ledger, fill: Fill) -> None:
+        if ledger.pair.state.is_ended:
+            log.error("pair_reopened_by_late_fill", pair_id=ledger.pair.pair_id, asset=ledger.pair.asset)
+            await self._write(ledger, state=PairState.CLOSING, closed_at_ms=None)
+        if fill.client_id is not None and (record := ledger.end_filled_order(fill.client_id)):
             await self.journal.update_order(record)
 
     async def _ledger_of_fill(self, fill: Fill) -> Ledger | None:
@@ -137,45 +186,61 @@ class Portfolio:
             if known is None:
                 pair = await self.journal.load_pair(parts.pair_id)
                 known = None if pair is None else await self.load_pair(pair)
-            return known
+            is_its_own = known is not None and known.pair.asset == fill.asset and fill.venue in _venues(known.pair)
+            return known if is_its_own else None
         return self._holder(fill.venue, fill.asset, fill.at_ms)
 
     def _holder(self, venue: VenueName, asset: str, at_ms: int) -> Ledger | None:
-        """The pair that held `asset` on `venue` at a moment: what a liquidation or a funding payment belongs to."""
-        for ledger in self.ledgers.values():
-            pair = ledger.pair
-            end_ms = pair.closed_at_ms
-            is_its_own = pair.asset == asset and venue in _venues(pair)
-            if is_its_own and pair.decided_at_ms <= at_ms + CLOCK_SLACK_MS and (end_ms is None or at_ms <= end_ms):
-                return ledger
+        """The pair that held `asset` on `venue` at a moment: what a liquidation or a funding payment belongs to.
+
+        A moment inside a pair's life by our clock wins over one that is only near, since the venue's clock may differ.
+        """
+        own = [ledger for ledger in self.ledgers.values() if _carries(ledger.pair, venue, asset)]
+        for slack_ms in (0, CLOCK_SLACK_MS):
+            for ledger in own:
+                end_ms = ledger.pair.closed_at_ms
+                is_begun = ledger.pair.decided_at_ms <= at_ms + slack_ms
+                if is_begun and (end_ms is None or at_ms <= end_ms + slack_ms):
+                    return ledger
         return None
 
-    async def _reopen_if_ended(self, ledger: Ledger) -> None:
-        if ledger.pair.state.is_ended:
-            log.error("pair_reopened_by_late_fill", pair_id=ledger.pair.pair_id, asset=ledger.pair.asset)
-            await self.change(ledger, state=PairState.CLOSING, closed_at_ms=None)
-
     async def take_payments(self, payments: Iterable[FundingPayment]) -> None:
-        """Give each new payment to the pair that held the position; ended pairs are accounted again."""
-        new: list[tuple[FundingPayment, int | None]] = []
-        for payment in payments:
-            ledger = self._holder(payment.venue, payment.asset, payment.at_ms)
-            if ledger is not None and ledger.add_payment(payment):
-                new.append((payment, ledger.pair.pair_id))
-        if not new:
-            return
-        await self.journal.record_payments(new)
-        for pair_id in {pair_id for _, pair_id in new if pair_id is not None}:
-            if self.ledgers[pair_id].pair.state is PairState.CLOSED:
-                await self.account_for(self.ledgers[pair_id])
+        """Write each new payment down and give it to the pair that held the position; ended pairs are accounted again."""
+        async with self._turn:
+            new: dict[tuple[str, str], tuple[FundingPayment, Ledger | None]] = {}
+            for payment in payments:
+                ledger = self._holder(payment.venue, payment.asset, payment.at_ms)
+                known = self._strange_payments if ledger is None else ledger.known_payments
+                key = (payment.venue.value, payment.payment_id)
+                if key not in known:
+                    new[key] = (payment, ledger)
+            if not new:
+                return
+            rows = [(payment, None if ledger is None else ledger.pair.pair_id) for payment, ledger in new.values()]
+            await self.journal.record_payments(rows)
+            for key, (payment, ledger) in new.items():
+                if ledger is None:
+                    self._strange_payments.add(key)
+                    log.error("payment_of_no_pair", venue=payment.venue, asset=payment.asset, usd=str(payment.usd))
+                else:
+                    ledger.add_payment(payment)
+            for ledger in {id(ledger): ledger for _, ledger in new.values() if ledger is not None}.values():
+                if ledger.pair.state is PairState.CLOSED:
+                    await self._account_for(ledger)
 
     # Accounting ------------------------------------------------------------------------------------------------------
 
-    async def account_for(self, ledger: Ledger, **changes: object) -> None:
-        """Write a flat pair's attribution and its naked time, with `changes`, in one go."""
+    async def account_for(self, ledger: Ledger, **changes: object) -> bool:
+        """Write a flat pair's attribution and its naked time, with `changes`, in one go; False when it is not flat."""
+        async with self._turn:
+            return await self._account_for(ledger, **changes)
+
+    async def _account_for(self, ledger: Ledger, **changes: object) -> bool:
+        if not ledger.is_flat:
+            return False
         pnl, naked = ledger.pnl({}), ledger.naked(self._clock.wall_ms())
         opened = sum((f.size for f in ledger.fills if f.side is ledger.pair.leg_on(f.venue).opening_side), ZERO)
-        await self.change(
+        await self._write(
             ledger,
             price_usd=pnl.price_usd,
             funding_usd=pnl.funding_usd,
@@ -187,6 +252,7 @@ class Portfolio:
             size_closed=opened / 2,
             **changes,
         )
+        return True
 
     def pnl(self, marks: dict[tuple[str, str], Decimal] | None = None) -> PnlParts:
         """All pairs' money by source; open legs at `marks`, or at the venues' mark prices of now."""
@@ -215,3 +281,7 @@ class Portfolio:
 
 def _venues(pair: Pair) -> tuple[VenueName, VenueName]:
     return pair.long_venue, pair.short_venue
+
+
+def _carries(pair: Pair, venue: VenueName, asset: str) -> bool:
+    return pair.asset == asset and venue in _venues(pair)

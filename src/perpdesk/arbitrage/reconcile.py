@@ -4,7 +4,7 @@ The same calls serve a reconnect, a lost answer and a restart; there is no other
 """
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from decimal import Decimal
 
 import structlog
@@ -25,14 +25,20 @@ OVERLAP_MS = 120_000
 
 @dataclass(slots=True)
 class VenueBooks:
-    """What the desk has read from one venue's account."""
+    """What the desk has read from one venue's account.
+
+    Attributes:
+        account_at_ms: Wall time of the last balance read, by our clock. drifts: Reads in a row that showed positions no fill
+            explains. needs_fills: The private stream may have missed something.
+    """
 
     account: AccountState | None = None
     fees: FeeRates | None = None
     fills_until_ms: int | None = None
     payments_until_ms: int | None = None
     needs_fills: bool = True
-    drifts: dict[str, Decimal] = field(default_factory=dict)
+    account_at_ms: int = 0
+    drifts: int = 0
 
 
 class Reconciler:
@@ -62,10 +68,15 @@ class Reconciler:
         """Read every fill that may be missing. Raises VenueError; the venue then still needs it."""
         books, started_ms = self.books[venue], self._clock.wall_ms()
         since_ms = self._from(venue, books.fills_until_ms)
-        if since_ms is not None:
+        books.needs_fills = False  # before the read: a cut while it is under way asks for another one
+        if since_ms is None:
+            return
+        try:
             await self._take_fills(await self._venues[venue].fetch_fills(since_ms))
+        except BaseException:
+            books.needs_fills = True
+            raise
         books.fills_until_ms = started_ms
-        books.needs_fills = False
 
     async def sync_payments(self, venue: VenueName) -> None:
         """Read every funding payment that may be missing. Raises VenueError."""
@@ -79,6 +90,7 @@ class Reconciler:
         """Read balances and positions. Raises VenueError."""
         account = await self._venues[venue].fetch_account()
         self.books[venue].account = account
+        self.books[venue].account_at_ms = self._clock.wall_ms()
         return account
 
     async def sync_fees(self, venue: VenueName) -> None:

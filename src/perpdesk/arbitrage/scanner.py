@@ -26,6 +26,11 @@ class Scanner:
         self.best: dict[str, Opportunity] = {}
         self.scans = 0
 
+    @property
+    def assets(self) -> frozenset[str]:
+        """What is scanned."""
+        return frozenset(self._at)
+
     def set_fees(self, venue: VenueName, fees: FeeRates | None) -> None:
         """Take what the account pays; None makes every edge on that venue unknown."""
         fee = np.nan if fees is None else float(fees.taker)

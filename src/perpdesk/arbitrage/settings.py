@@ -18,6 +18,9 @@ class EntrySettings(_Section):
     pairs_max: int = Field(3, ge=0, description="Most pairs open at once")
     net_bps_per_hour_min: float = Field(0.10, description="Least edge after all costs spread over hold_hours, bps/h")
     carry_bps_per_hour_min: float = Field(0.30, description="Least difference of the funding rates, bps/h")
+    carry_sane_bps_per_hour: float = Field(
+        200.0, gt=0, description="Carry beyond which the rates are not believed, bps/h"
+    )
     break_even_hours_max: float = Field(36.0, gt=0, description="Longest time for carry to repay all costs, hours")
     hold_hours: float = Field(48.0, gt=0, description="Hours that costs are spread over when an edge is judged")
     spread_bps_max: float = Field(15.0, gt=0, description="Widest book spread of either leg, bps")

@@ -1,6 +1,6 @@
 """Client order ids: 48 bits that say which store, pair and order, so that a venue's answer finds its way home.
 
-    salt (16 bits) | pair id (20 bits) | order number within the pair (12 bits)
+    salt (12 bits) | pair id (20 bits) | order number within the pair (16 bits)
 
 The salt is drawn once per store; two stores on one account therefore rarely share ids, and a new store hardly ever repeats
 those of an old one.
@@ -8,12 +8,12 @@ those of an old one.
 
 from typing import NamedTuple
 
-SALT_MAX = (1 << 16) - 1
+SALT_MAX = (1 << 12) - 1
 PAIR_ID_MAX = (1 << 20) - 1
-ORDER_NUMBER_MAX = (1 << 12) - 1
+ORDER_NUMBER_MAX = (1 << 16) - 1
 
-_PAIR_SHIFT = 12
-_SALT_SHIFT = 32
+_PAIR_SHIFT = 16
+_SALT_SHIFT = 36
 
 
 class ClientIdParts(NamedTuple):
@@ -25,10 +25,10 @@ class ClientIdParts(NamedTuple):
 
 
 def client_id(salt: int, pair_id: int, number: int) -> int:
-    """Client order id of order `number` (0..4095) of a pair.
+    """Client order id of order `number` (0..65535) of a pair.
 
     Args:
-        salt: 1 to 65535, so that no id is 0.
+        salt: 1 to 4095, so that no id is 0.
         pair_id: 1 to 1048575.
 
     Raises:

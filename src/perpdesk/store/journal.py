@@ -61,7 +61,7 @@ class Journal:
         return await self.store.read(lambda c: trail.select_runs(c, limit))
 
     async def salt(self) -> int:
-        """The store's part of every client order id, 1 to 65535: drawn once, the same for ever after."""
+        """The store's part of every client order id, 1 to 4095: drawn once, the same for ever after."""
         if self._salt is None:
             held = await self.store.read(lambda c: trail.get_meta(c, _SALT))
             if held is None:

@@ -26,7 +26,7 @@ from perpdesk.store.tables import fills as fills_table
 from perpdesk.store.tables import orders as orders_table
 from perpdesk.worlds.sandbox import Sandbox
 
-BAND_MAX = Decimal("0.05")
+BAND_MAX = Decimal("0.02")
 """An order's limit further than this from the venue's own mark has no band."""
 
 TRACE_KEPT = 80
@@ -248,8 +248,14 @@ class Invariants:
     # The desk against the venues -------------------------------------------------------------------------------------
 
     def check_desk(self, desk: Desk) -> None:
-        """Every fill the desk counts must be one the venue made (2)."""
+        """Every fill the desk counts must be one the venue made, and each of its own explained (2); no failure of its code (8)."""
         self.steps += 1
+        for name, (reason, _) in desk.guard.halts.items():
+            if name.startswith("bug:"):
+                self.break_(8, name, reason)
+        for fill in desk.portfolio.unexplained.values():
+            if fill.client_id is not None:
+                self.break_(2, fill.trade_id, f"fill {fill.trade_id} of order {fill.client_id} found no pair")
         for ledger in desk.portfolio.ledgers.values():
             for client_id, record in ledger.orders.items():
                 filled = ledger.filled(client_id)

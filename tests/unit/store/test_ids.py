@@ -11,18 +11,18 @@ def test_the_largest_parts_make_the_largest_id_a_venue_takes() -> None:
 
 
 def test_the_parts_sit_where_they_are_said_to() -> None:
-    assert client_id(2, 3, 5) == 2 << 32 | 3 << 12 | 5
+    assert client_id(2, 3, 5) == 2 << 36 | 3 << 16 | 5
 
 
 @pytest.mark.parametrize(
     ("salt", "pair_id", "number", "named"),
     [
         (0, 1, 1, "salt 0"),
-        (SALT_MAX + 1, 1, 1, "salt 65536"),
+        (SALT_MAX + 1, 1, 1, "salt 4096"),
         (1, 0, 1, "pair id 0"),
         (1, PAIR_ID_MAX + 1, 1, "pair id 1048576"),
         (1, 1, -1, "order number -1"),
-        (1, 1, ORDER_NUMBER_MAX + 1, "order number 4096"),
+        (1, 1, ORDER_NUMBER_MAX + 1, "order number 65536"),
     ],
 )
 def test_a_part_out_of_its_range_is_named(salt: int, pair_id: int, number: int, named: str) -> None:
