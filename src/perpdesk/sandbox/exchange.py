@@ -78,6 +78,7 @@ class Exchange:
         self._rules = rules
         self._clock = clock
         self._markets = {market.symbol: MarketState(market, rules) for market in markets}
+        self._listings = {market.symbol: market for market in markets}
         self._told = Announcer()
         self._clearing = Clearing(rules, clock, self._told)
         self._accounts = self._clearing.accounts
@@ -146,12 +147,13 @@ class Exchange:
 
     @property
     def markets(self) -> dict[str, ListedMarket]:
-        """By symbol, in listing order."""
-        return {symbol: market.listing for symbol, market in self._markets.items()}
+        """By symbol, in listing order; a later change of a listing makes a new dictionary and leaves this one."""
+        return self._listings
 
     def replace_market(self, market: ListedMarket) -> None:
         """Change how a market is listed (delist, reduce-only); its orders and positions stay. KeyError when it is unknown."""
         self._markets[market.symbol].listing = market
+        self._listings = {symbol: state.listing for symbol, state in self._markets.items()}
 
     def book(self, symbol: str, depth: int | None = None) -> tuple[list[BookLevel], list[BookLevel]]:
         """Bids and asks as (price, size, number of orders), best first, ambient and account orders together."""
