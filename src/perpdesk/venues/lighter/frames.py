@@ -169,7 +169,7 @@ def to_levels(rows: list[_LevelRow] | None, multiplier: float) -> list[Level]:
     levels: list[Level] = []
     for row in rows or ():
         price, size = row.price / multiplier, row.size * multiplier
-        if not (math.isfinite(price) and math.isfinite(size)) or price <= 0 or size < 0:
+        if not (0.0 < price < math.inf and 0.0 <= size < math.inf):
             raise BookCorrupt(f"absurd level: price {row.price}, size {row.size}")
         levels.append((price, size))
     return levels
