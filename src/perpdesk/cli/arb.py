@@ -260,6 +260,7 @@ LiveKey = Annotated[
 @app.command
 def close(
     symbol: Annotated[str, Parameter(help="The asset, by our name or a venue's: PEPE, kPEPE, 1000PEPE")],
+    /,
     *,
     world: World = "sandbox",
     timeout: Annotated[Duration, Parameter(help="How long to wait for the result")] = Duration(60_000),  # noqa: B008

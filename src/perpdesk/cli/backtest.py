@@ -1,5 +1,6 @@
 """`perpdesk arb backtest`: options and output; what it does is in `perpdesk.worlds.backtest`."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -27,9 +28,12 @@ def backtest(
     from perpdesk.cli.output import emit
     from perpdesk.cli.session import open_session
     from perpdesk.history.rows import DataUnusable
+    from perpdesk.telemetry.logs import configure_logs
     from perpdesk.worlds.backtest import backtest_command
 
     config = open_session(common)
+    # What the simulated wire says in a replayed year belongs to no one.
+    configure_logs("debug" if config.log.level == "debug" else "error", sys.stderr)
     try:
         document = backtest_command(data, coins, venues, from_, to, out, config.desk)
     except DataUnusable as error:
@@ -43,6 +47,34 @@ def backtest(
 
 
 def _print(console: "Console", document: dict[str, Any]) -> None:
-    import yaml
+    from perpdesk.cli.output import number, table
 
-    console.print(yaml.safe_dump(document, sort_keys=False, default_flow_style=None, width=140), markup=False)
+    console.print(f"{', '.join(document['venues'])}: {document['from'][:10]} to {document['to'][:10]}")
+    money = ("price_usd", "funding_usd", "fees_usd", "slippage_usd", "net_usd")
+    rows = []
+    for row in (*document["pairs"], {"coin": "total", **document["total"]}):
+        hours = (f"{row['hours_covered']:,}", f"{row['hours_skipped']:,}", f"{row['trades']:,}")
+        cells = [number(row[key], 2, signed=True) for key in money]
+        shares = (number(row["annualised_return_pct"], 1, signed=True), number(row["time_in_market_pct"], 1))
+        refused = ", ".join(f"{name} {count:,}" for name, count in row["refusals"].items()) or "nothing"
+        rows.append((row["coin"], *hours, *cells, *shares, refused))
+    columns = (
+        "coin",
+        "hours",
+        "skipped",
+        "trades",
+        "price",
+        "funding",
+        "fees",
+        "slippage",
+        "net USD",
+        "% a year",
+        "% in market",
+    )
+    console.print(table(None, (*columns, "hours refused for"), rows, right=tuple(range(1, 11))))
+    for warning in document["warnings"]:
+        console.print(f"warning: {warning}", style="yellow", soft_wrap=True, markup=False)
+    for assumption in document["assumptions"]:
+        console.print(f"- {assumption}", soft_wrap=True, markup=False)
+    for path in document["files"].values():
+        console.print(f"written: {path}", soft_wrap=True, markup=False)

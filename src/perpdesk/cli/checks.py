@@ -134,16 +134,15 @@ def _lock(world: StoreWorld, url: str) -> Finding:
     path = sqlite_path(parse_url(url))
     if path is not None and not path.exists():
         return Finding(name, True, "free")
+    was_named = path is not None and Path(f"{path}.lock.json").exists()
     try:
         holder = DeskLock(url, SystemClock()).holder()
     except StoreError as error:
         return Finding(name, False, str(error), "make its folder writable")
     if holder is not None:
         return Finding(name, True, f"held by a running desk, {holder}")
-    is_stale = path is not None and Path(f"{path}.lock.json").exists()
-    return Finding(
-        name, True, "free; a desk that was killed left its name behind, which does no harm" if is_stale else "free"
-    )
+    stale = "; a desk that was killed had left its name behind, which did no harm and is cleared"
+    return Finding(name, True, f"free{stale if was_named else ''}")
 
 
 # Venues ---------------------------------------------------------------------------------------------------------------

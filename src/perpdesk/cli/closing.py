@@ -12,7 +12,7 @@ from perpdesk.cli.run import stop_on_signals
 from perpdesk.cli.session import open_session, run_async, store_url
 from perpdesk.store.commands import CommandState
 from perpdesk.worlds.commands import CLOSE, CLOSE_ALL, pair_result
-from perpdesk.worlds.run import SANDBOX_ENDED, RunOptions, run_desk
+from perpdesk.worlds.run import RunOptions, run_desk
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -32,18 +32,20 @@ def close_pairs(
         raise UsageError("--live-trading is for --world live")
     config = open_session(common)
     url = store_url(config, world, store)
-    through_desk, document = run_async(_ask_running_desk(url, asset, timeout_ms))
+    through_desk, document = run_async(_ask_running_desk(url, asset, world, timeout_ms))
     if not through_desk:
-        if world == "sandbox":
-            raise Refused(SANDBOX_ENDED)
         document = _close_with_own_desk(config, asset, world, timeout_ms, live_trading, url)
     emit(document, common.json, lambda console: _print_closed(console, document))
     return 0
 
 
-async def _ask_running_desk(url: str, asset: str | None, timeout_ms: int) -> tuple[bool, dict[str, Any]]:
+async def _ask_running_desk(
+    url: str, asset: str | None, world: StoreWorld, timeout_ms: int
+) -> tuple[bool, dict[str, Any]]:
     """Whether a desk runs on the store, and its answer."""
     async with open_store(url, "there is nothing to close") as opened:
+        if opened.holder is None and world == "sandbox":
+            raise Refused("no sandbox desk is running: the sandbox ended with it, and nothing is left to close")
         if opened.holder is None:
             await _require_pairs(opened, asset)
             return False, {}

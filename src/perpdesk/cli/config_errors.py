@@ -93,7 +93,7 @@ def _problem(problem: dict[str, Any], path: tuple[str, ...]) -> str:
     shown = "" if "private_key" in path else f", not {_short(problem['input'])}"
     if kind in _BOUNDS:
         name, words = _BOUNDS[kind]
-        return f"must be {words} {context[name]}{shown}"
+        return f"must be {words} {float(context[name]):g}{shown}"
     if kind == "literal_error":
         return f"must be one of {context['expected']}{shown}"
     if kind in _EXPECTED:

@@ -14,11 +14,11 @@ from perpdesk.telemetry.logs import configure_logs, redactor
 T = TypeVar("T")
 
 
-def open_session(common: Common, stream: TextIO | None = sys.stderr) -> Config:
+def open_session(common: Common) -> Config:
     """Read the configuration and set logs up. ConfigError when either can not be done."""
     config = load_config(common.config)
     redactor.add(config.secrets())
-    start_logs(config, stream)
+    start_logs(config, sys.stderr)
     return config
 
 

@@ -7,6 +7,7 @@ import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 import structlog
@@ -35,6 +36,8 @@ STOP_LIMIT_MS = 10_000
 """How long requests under way may take to finish once the desk stops."""
 LAST_LOOK_TRIES = 3
 LAST_LOOK_PAUSE_MS = 1_500
+UNEXPLAINED_USD = Decimal("0.00001")
+"""A residual beyond this at the end makes the desk ask the venues for what it may have missed."""
 WATCH_MS = 2_000
 LOOK_MS = 5_000
 """How often the money is compared while the desk runs."""
@@ -229,7 +232,7 @@ async def _live(running: RunningDesk, lock: DeskLock, show: Show) -> dict[str, A
     try:
         await desk.start()
         _require_assets(running)
-        running.start_look = await money.look(desk, running.clock, with_history=True)
+        running.start_look = await money.look(desk, running.clock, with_history=bool(desk.portfolio.open))
         running.last_look = running.start_look
         desk.accepts_entries = running.options.accepts_entries
         works = {
@@ -309,15 +312,25 @@ async def _end(running: RunningDesk) -> None:
 
 
 async def _last_look(running: RunningDesk) -> money.MoneyLook | None:
-    """The money at the end; None when no account could be read within LAST_LOOK_TRIES."""
+    """The money at the end; None when no account could be read within LAST_LOOK_TRIES.
+
+    Reading histories is dear in requests, so it is done only when what the venues pushed leaves something unexplained.
+    """
     for tries_left in range(LAST_LOOK_TRIES - 1, -1, -1):
         try:
+            seen = await money.look(running.desk, running.clock, with_history=False)
+            if running.start_look is None or _explains(seen, running.start_look):
+                return seen
             return await money.look(running.desk, running.clock, with_history=True)
         except VenueError as error:
             log.warning("money_not_compared", error=str(error), tries_left=tries_left)
         if tries_left:
             await running.clock.sleep_ms(LAST_LOOK_PAUSE_MS)
     return None
+
+
+def _explains(seen: money.MoneyLook, start: money.MoneyLook) -> bool:
+    return seen.is_quiet and abs(seen.since(start).residual_usd) <= UNEXPLAINED_USD
 
 
 async def _stop(running: RunningDesk) -> None:
