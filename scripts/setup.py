@@ -26,7 +26,9 @@ def require_interpreter() -> None:
     """Say in one line what this machine lacks, and the remedy."""
     if sys.version_info < PYTHON_MIN:
         found = ".".join(map(str, sys.version_info[:3]))
-        stop(f"Python 3.11 or newer is needed, {sys.executable} is {found}; install one and run: make PYTHON=python3.11")
+        stop(
+            f"Python 3.11 or newer is needed, {sys.executable} is {found}; install one and run: make PYTHON=python3.11"
+        )
     try:
         import ensurepip  # noqa: F401
         import venv  # noqa: F401
