@@ -1,6 +1,7 @@
 """Desks with a bug planted on purpose: what the fault simulation must find."""
 
 from dataclasses import replace
+from types import MappingProxyType
 
 from perpdesk.arbitrage.engine import DECIDERS, Desk
 from perpdesk.arbitrage.enter import decide_opening
@@ -38,7 +39,7 @@ def hedge_the_configured_size(situation: Situation) -> list[Step]:
 class HedgeConfiguredSize(Desk):
     """Breaks invariant 4."""
 
-    deciders = {**DECIDERS, PairState.OPENING: hedge_the_configured_size}
+    deciders = MappingProxyType({**DECIDERS, PairState.OPENING: hedge_the_configured_size})
 
 
 class WireFirstExecutor(Executor):

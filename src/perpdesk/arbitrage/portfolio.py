@@ -47,6 +47,7 @@ class Portfolio:
         self._clock = clock
         self._salt = salt
         self.ledgers: dict[int, Ledger] = {}
+        self._open: dict[int, Ledger] = {}
         self._turn = asyncio.Lock()
         self._strange_payments: set[tuple[str, str]] = set()
         self.unexplained: dict[tuple[str, str], Fill] = {}
@@ -66,15 +67,22 @@ class Portfolio:
         fills = await self.journal.load_fills(pair.pair_id)
         payments = await self.journal.load_payments(pair.pair_id)
         ledger = Ledger(pair, self._tolerance(pair), orders, fills, payments)
-        self.ledgers[pair.pair_id] = ledger
+        self._keep(ledger)
         return ledger
 
     async def add(self, pair: Pair) -> Ledger:
         """Write a new pair down; its id is assigned by the journal."""
         added = await self.journal.add_pair(pair)
         ledger = Ledger(added, self._tolerance(added))
-        self.ledgers[added.pair_id] = ledger
+        self._keep(ledger)
         return ledger
+
+    def _keep(self, ledger: Ledger) -> None:
+        self.ledgers[ledger.pair.pair_id] = ledger
+        if ledger.pair.state.is_ended:
+            self._open.pop(ledger.pair.pair_id, None)
+        else:
+            self._open[ledger.pair.pair_id] = ledger
 
     def _tolerance(self, pair: Pair) -> Decimal:
         """Imbalance that can not be traded away: below both venues' least order, with room for prices to move."""
@@ -101,11 +109,12 @@ class Portfolio:
         changed = replace(ledger.pair, **changes)  # type: ignore[arg-type]
         await self.journal.save_pair(changed)
         ledger.pair = changed
+        self._keep(ledger)
 
     @property
     def open(self) -> list[Ledger]:
-        """Ledgers of pairs that have not ended, oldest first."""
-        return [ledger for ledger in self.ledgers.values() if not ledger.pair.state.is_ended]
+        """Ledgers of pairs that have not ended, oldest first. Asked on every event, hence kept apart from the ended ones."""
+        return list(self._open.values())
 
     @property
     def ended(self) -> list[Ledger]:
