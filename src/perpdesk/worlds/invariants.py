@@ -249,7 +249,7 @@ class Invariants:
     # The desk against the venues -------------------------------------------------------------------------------------
 
     def check_desk(self, desk: Desk) -> None:
-        """Every fill the desk counts must be one the venue made, and each of its own explained (2); no failure of its code (8)."""
+        """Every fill the desk counts is one the venue made, each of its own is explained (2), and its code fails nowhere (8)."""
         self.steps += 1
         for name, (reason, _) in desk.guard.halts.items():
             if name.startswith("bug:"):
