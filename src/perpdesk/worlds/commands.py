@@ -7,7 +7,7 @@ from perpdesk.domain.clock import Clock
 from perpdesk.domain.numbers import ZERO, plain
 from perpdesk.domain.pairs import Pair
 from perpdesk.store.commands import Command
-from perpdesk.store.failures import StoreError
+from perpdesk.store.failures import StoreError, StoreUnavailable
 from perpdesk.store.journal import Journal
 
 log = structlog.get_logger(__name__)
@@ -68,7 +68,12 @@ class CommandDesk:
                 self._desk.request_close(ledger.pair.asset, "closed by command")
         if all(ledger.pair.state.is_ended for ledger in ledgers):
             closed = [pair_result(ledger.pair) for ledger in ledgers]
-            await self._journal.finish_command(command_id, result={"closed": closed})
+            try:
+                await self._journal.finish_command(command_id, result={"closed": closed})
+            except StoreUnavailable:
+                raise  # still pending: told again at the next step
+            except StoreError as error:
+                log.warning("command_finished_elsewhere", command_id=command_id, error=str(error))
             del self._under_way[command_id]
 
 
