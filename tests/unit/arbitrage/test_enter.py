@@ -6,11 +6,12 @@ from decimal import Decimal
 import pytest
 
 from perpdesk.arbitrage.enter import decide_opening
+from perpdesk.arbitrage.settings import EntrySettings
 from perpdesk.arbitrage.steps import AskOrder, Become, CancelOrder, PlaceOrder, RefreshBook, SettleOrder, Step
 from perpdesk.domain.books import Side
 from perpdesk.domain.orders import TimeInForce
-from perpdesk.domain.pairs import EntryStyle, Leg, OrderState, PairState, Purpose
-from tests.unit.arbitrage.situations import SETTINGS, VENUE, Scene, book, market, pair
+from perpdesk.domain.pairs import EntryStyle, Leg, OrderRecord, OrderState, PairState, Purpose
+from tests.unit.arbitrage.situations import SETTINGS, T0, VENUE, Scene, book, market, pair
 
 D = Decimal
 LONG, SHORT = Leg.LONG, Leg.SHORT
@@ -93,13 +94,15 @@ def test_a_resting_maker_without_fills_is_left_alone_until_its_wait_is_over() ->
     assert decide_opening(scene.situation(at=8_000)) == [CancelOrder(LONG, record)]
 
 
-def test_a_cancel_that_goes_unheard_is_repeated_after_four_silences() -> None:
+def test_a_cancel_that_goes_unheard_is_repeated_after_one_silence() -> None:
+    """Cancelling twice harms nobody; an order that keeps filling because the first request was lost does."""
     scene = Scene(pair(entry_style=EntryStyle.MAKER))
     record = scene.order(
-        LONG, Purpose.ENTRY, "1", OrderState.ACCEPTED, tif=TimeInForce.POST_ONLY, cancel_requested_at_ms=1_008_000
+        LONG, Purpose.ENTRY, "1", OrderState.ACCEPTED, tif=TimeInForce.POST_ONLY, cancel_requested_at_ms=T0 + 8_000
     )
-    assert decide_opening(scene.situation(at=8_000 + 5_999)) == [AskOrder(LONG, record)]
-    assert decide_opening(scene.situation(at=8_000 + 6_000)) == [CancelOrder(LONG, record)]
+    scene.reported[record.intent.client_id] = T0 + 9_000
+    assert decide_opening(scene.situation(at=8_000 + 1_499)) == []
+    assert decide_opening(scene.situation(at=8_000 + 1_500)) == [CancelOrder(LONG, record)]
 
 
 def test_a_silent_order_is_asked_for() -> None:
@@ -288,3 +291,68 @@ def test_a_reported_end_short_of_the_size_is_confirmed_before_anything_is_built_
     scene.reported[record.intent.client_id] = scene.situation(at=500).now_ms
     assert decide_opening(scene.situation(at=1_499)) == []
     assert decide_opening(scene.situation(at=1_500)) == [AskOrder(LONG, record)]
+
+
+# Makers that fill in parts, and how long they may be naked
+
+
+def resting_maker(maker_wait_ms: int = 8_000) -> tuple[Scene, OrderRecord]:
+    """A maker entry of 1 that rests on the long leg."""
+    entry = EntrySettings(maker_wait_ms=maker_wait_ms)
+    scene = Scene(pair(entry_style=EntryStyle.MAKER), settings=SETTINGS.model_copy(update={"entry": entry}))
+    record = scene.order(LONG, Purpose.ENTRY, "1", OrderState.ACCEPTED, tif=TimeInForce.POST_ONLY)
+    return scene, record
+
+
+def test_a_maker_that_could_not_be_hedged_is_withdrawn_before_its_wait_is_over() -> None:
+    scene, record = resting_maker(maker_wait_ms=600_000)
+    scene.fill(record, "0.5")
+    for at in (100, 600, 1_600):
+        scene.order(SHORT, Purpose.HEDGE, "0.5", at=at)
+    scene.reported[record.intent.client_id] = T0 + 2_000
+    assert decide_opening(scene.situation(at=2_000)) == [CancelOrder(LONG, record)]
+
+
+def test_a_partial_fill_does_not_wait_for_a_pause_that_no_failed_hedge_earned() -> None:
+    scene, record = resting_maker()
+    scene.fill(record, "0.2", at=0)
+    scene.order(SHORT, Purpose.HEDGE, "0.2", at=10, filled="0.2")
+    scene.fill(record, "0.2", at=100)
+    step = only(decide_opening(scene.situation(at=110)))
+    assert isinstance(step, PlaceOrder)
+    assert (step.purpose, step.size) == (Purpose.HEDGE, D("0.2"))
+
+
+@pytest.mark.parametrize("at", [2_000, 4_000, 6_500])
+def test_the_fourth_partial_fill_is_hedged_like_the_first(at: int) -> None:
+    """Hedges that filled whole are no failures: they use up no attempts."""
+    scene, record = resting_maker()
+    for number in range(3):
+        scene.fill(record, "0.2", at=number * 500)
+        scene.order(SHORT, Purpose.HEDGE, "0.2", at=number * 500, filled="0.2")
+    scene.fill(record, "0.2", at=1_900)
+    scene.reported[record.intent.client_id] = T0 + at
+    step = only(decide_opening(scene.situation(at=at)))
+    assert isinstance(step, PlaceOrder)
+    assert (step.purpose, step.size) == (Purpose.HEDGE, D("0.2"))
+
+
+# Clocks that differ
+
+
+def test_a_venue_clock_that_runs_behind_does_not_forbid_every_hedge() -> None:
+    """The fill seems ten seconds old on arrival, but its order was written down only now."""
+    scene = Scene()
+    scene.fill(scene.order(LONG, Purpose.ENTRY, "1"), "1", at=-10_000)
+    step = only(decide_opening(scene.situation(at=100)))
+    assert isinstance(step, PlaceOrder)
+    assert step.purpose is Purpose.HEDGE
+
+
+def test_a_venue_clock_an_hour_ahead_does_not_switch_the_limit_off() -> None:
+    execution = SETTINGS.execution.model_copy(update={"hedge_attempts_max": 1_000})
+    scene = Scene(settings=SETTINGS.model_copy(update={"execution": execution}))
+    scene.fill(scene.order(LONG, Purpose.ENTRY, "1"), "1", at=3_600_000)
+    step = only(decide_opening(scene.situation(at=600_000)))
+    assert isinstance(step, PlaceOrder)
+    assert step.purpose is Purpose.TRIM

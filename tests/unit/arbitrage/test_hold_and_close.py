@@ -1,17 +1,29 @@
 """Holding keeps the legs equal; closing takes both away together, and only ever reduces."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
 
 import pytest
 
 from perpdesk.arbitrage.close import decide_closing
+from perpdesk.arbitrage.enter import decide_opening
 from perpdesk.arbitrage.hold import decide_holding
-from perpdesk.arbitrage.steps import AskOrder, Become, CancelOrder, PlaceOrder, RefreshBook, SettleOrder
+from perpdesk.arbitrage.legs import set_right
+from perpdesk.arbitrage.steps import (
+    AskOrder,
+    Become,
+    CancelOrder,
+    PlaceOrder,
+    RefreshBook,
+    SettleOrder,
+    Situation,
+    Step,
+)
 from perpdesk.domain.books import Side
 from perpdesk.domain.orders import TimeInForce
 from perpdesk.domain.pairs import EntryStyle, Leg, OrderState, PairState, Purpose
-from tests.unit.arbitrage.situations import HYPERLIQUID, LIGHTER, Scene, book, liquidation, market, pair
+from tests.unit.arbitrage.situations import HYPERLIQUID, LIGHTER, T0, Scene, book, liquidation, market, pair
 
 D = Decimal
 LONG, SHORT = Leg.LONG, Leg.SHORT
@@ -184,3 +196,64 @@ def test_a_rest_below_one_lot_is_not_ordered() -> None:
     coarse = {leg: market(venue, lot=D("0.1")) for leg, venue in ((LONG, LIGHTER), (SHORT, HYPERLIQUID))}
     scene = Scene(pair(state=PairState.CLOSING), markets=coarse, tolerance=D("0.05")).open_both("0.05")
     assert not [step for step in decide_closing(scene.situation()) if isinstance(step, PlaceOrder)]
+
+
+def test_a_cancel_that_went_unheard_is_sent_again() -> None:
+    scene = Scene(pair(entry_style=EntryStyle.MAKER, state=PairState.CLOSING))
+    record = scene.order(
+        LONG, Purpose.ENTRY, "1", OrderState.ACCEPTED, tif=TimeInForce.POST_ONLY, cancel_requested_at_ms=T0
+    )
+    scene.reported[record.intent.client_id] = T0 + 1_400
+    assert decide_closing(scene.situation(at=1_499)) == []
+    assert decide_closing(scene.situation(at=1_500)) == [CancelOrder(LONG, record)]
+
+
+# Legs that were turned round
+
+
+def turned_round() -> Scene:
+    """A flat pair whose long leg a liquidation sold once more: it is short half a unit now."""
+    scene = closing()
+    scene.order(LONG, Purpose.CLOSE, "1", filled="1")
+    scene.order(SHORT, Purpose.CLOSE, "1", filled="1")
+    scene.fills.append(liquidation(LIGHTER, Side.SELL, "0.5", at=10))
+    assert scene.ledger.held(LONG) == D("-0.5")
+    return scene
+
+
+@pytest.mark.parametrize(
+    ("decide", "purpose"),
+    [(decide_opening, Purpose.TRIM), (decide_holding, Purpose.TRIM), (decide_closing, Purpose.CLOSE)],
+    ids=["opening", "holding", "closing"],
+)
+def test_a_leg_that_was_turned_round_is_bought_back_reduce_only(
+    decide: Callable[[Situation], list[Step]], purpose: Purpose
+) -> None:
+    (step,) = decide(turned_round().situation(at=60_000))
+    assert isinstance(step, PlaceOrder)
+    assert (step.leg, step.purpose, step.side, step.size) == (LONG, purpose, Side.BUY, D("0.5"))
+    assert step.is_reduce_only
+
+
+def test_both_legs_are_set_right_at_once() -> None:
+    scene = turned_round()
+    scene.fills.append(liquidation(HYPERLIQUID, Side.BUY, "0.2", at=20))
+    long, short = set_right(scene.situation(at=60_000))
+    assert isinstance(long, PlaceOrder)
+    assert isinstance(short, PlaceOrder)
+    assert (long.side, long.size, short.side, short.size) == (Side.BUY, D("0.5"), Side.SELL, D("0.2"))
+
+
+def test_legs_that_point_the_right_way_need_no_setting_right() -> None:
+    assert set_right(Scene().situation()) == []
+    assert set_right(Scene().open_both().situation()) == []
+
+
+def test_a_turned_leg_with_a_request_under_way_is_left_alone() -> None:
+    assert set_right(turned_round().situation(at=60_000, busy=[LONG])) == []
+
+
+def test_a_turned_leg_is_not_bought_back_beside_an_order_of_unknown_outcome() -> None:
+    scene = turned_round()
+    record = scene.order(LONG, Purpose.CLOSE, "1", OrderState.UNKNOWN)
+    assert set_right(scene.situation(at=60_000)) == [SettleOrder(LONG, record)]

@@ -219,3 +219,137 @@ def test_the_money_of_a_pair_is_that_of_its_fills_and_payments() -> None:
     parts = ledger.pnl({})
     assert (parts.price_usd, parts.slippage_usd) == (D(0), D(3))
     assert (parts.fees_usd, parts.funding_usd, parts.total_usd) == (D("-0.05"), D("-0.10"), D("2.85"))
+
+
+# Shortfalls
+
+
+def test_only_orders_that_did_not_fill_whole_are_shortfalls() -> None:
+    scene = Scene()
+    scene.order(SHORT, Purpose.HEDGE, "1", filled="1")
+    scene.order(SHORT, Purpose.HEDGE, "1", filled="0.4")
+    scene.order(SHORT, Purpose.HEDGE, "1")
+    scene.order(SHORT, Purpose.TRIM, "1")
+    scene.order(LONG, Purpose.HEDGE, "1")
+    ledger = scene.ledger
+    assert ledger.shortfalls(SHORT, Purpose.HEDGE) == 2
+    assert ledger.shortfalls(SHORT, Purpose.TRIM, Purpose.HEDGE) == 3
+    assert ledger.attempts(SHORT, Purpose.HEDGE) == 3
+
+
+def test_a_fill_that_completes_an_order_takes_its_shortfall_back() -> None:
+    scene = Scene()
+    record = scene.order(SHORT, Purpose.HEDGE, "1", filled="0.4")
+    ledger = scene.ledger
+    assert ledger.shortfalls(SHORT, Purpose.HEDGE) == 1
+    ledger.add_fill(scene.fill(record, "0.6"))
+    assert ledger.shortfalls(SHORT, Purpose.HEDGE) == 0
+
+
+# Since when the legs differ, by our clock
+
+
+def unequal_scene(fill_at: int, order_at: int = 0) -> Scene:
+    scene = Scene()
+    scene.fill(scene.order(LONG, Purpose.ENTRY, "1", at=order_at), "1", at=fill_at)
+    return scene
+
+
+@pytest.mark.parametrize(
+    ("fill_at", "since"),
+    [
+        (700, 700),  # within the life of its order: believed
+        (-10_000, 500),  # before its order existed: the order's own start stands in
+        (3_000, 1_000),  # ahead as far as clocks differ: it happened just now
+        (3_001, 500),  # further ahead: says nothing, so the order's own start stands in
+    ],
+)
+def test_a_fill_time_is_believed_as_far_as_our_own_clock_allows(fill_at: int, since: int) -> None:
+    ledger = unequal_scene(fill_at, order_at=500).ledger
+    assert ledger.unequal_since_ms(T0 + 1_000) == T0 + since
+
+
+def test_legs_that_agree_differ_since_never() -> None:
+    assert Scene().ledger.unequal_since_ms(T0) is None
+    assert Scene().open_both().ledger.unequal_since_ms(T0 + 1_000) is None
+
+
+def test_a_gap_within_the_tolerance_has_no_beginning() -> None:
+    scene = Scene().open_both()
+    scene.fills.append(liquidation(LIGHTER, Side.SELL, "0.005", at=100))
+    assert scene.ledger.unequal_since_ms(T0 + 1_000) is None
+
+
+def test_the_beginning_is_that_of_the_present_gap() -> None:
+    scene = entry_and_hedge(100, 300)
+    scene.fills.append(liquidation(LIGHTER, Side.SELL, "0.5", at=900))
+    assert scene.ledger.unequal_since_ms(T0 + 1_000) == T0 + 900
+
+
+def test_a_gap_that_only_grows_keeps_its_beginning() -> None:
+    scene = Scene()
+    record = scene.order(LONG, Purpose.ENTRY, "1")
+    scene.fill(record, "0.5", at=100)
+    scene.fill(record, "0.5", at=800)
+    assert scene.ledger.unequal_since_ms(T0 + 1_000) == T0 + 100
+
+
+# Ends that are confirmed or taken back
+
+
+def test_a_reported_end_short_of_the_size_binds_the_leg_until_it_is_confirmed() -> None:
+    scene = Scene()
+    record = scene.order(LONG, Purpose.ENTRY, "1", OrderState.ACCEPTED)
+    ledger = scene.ledger
+    ended = ledger.take_report(report(record, OrderStatus.CANCELED))
+    assert ended is not None
+    assert ended.state is OrderState.ENDED
+    assert ledger.live_order(LONG) == ended
+    confirmed = ledger.confirm_end(record.intent.client_id)
+    assert confirmed is not None
+    assert confirmed.state is OrderState.FINAL
+    assert ledger.live_order(LONG) is None
+    assert ledger.confirm_end(record.intent.client_id) is None
+
+
+def test_an_end_with_fills_missing_is_not_confirmed() -> None:
+    scene = Scene()
+    record = scene.order(LONG, Purpose.ENTRY, "1", OrderState.ACCEPTED)
+    ledger = scene.ledger
+    ledger.take_report(report(record, OrderStatus.CANCELED, "0.7"))
+    assert ledger.confirm_end(record.intent.client_id) is None
+    ledger.add_fill(scene.fill(record, "0.7"))
+    assert ledger.confirm_end(record.intent.client_id) is not None
+
+
+@pytest.mark.parametrize("state", [state for state in OrderState if state is not OrderState.ENDED])
+def test_only_an_order_thought_ended_is_confirmed_or_taken_back(state: OrderState) -> None:
+    scene = Scene()
+    record = scene.order(LONG, Purpose.ENTRY, "1", state)
+    ledger = scene.ledger
+    assert ledger.confirm_end(record.intent.client_id) is None
+    assert ledger.take_back_end(record.intent.client_id) is None
+    assert ledger.orders[record.intent.client_id] == record
+
+
+def test_a_report_of_resting_alone_does_not_take_an_end_back() -> None:
+    """Reports may arrive in the wrong order; only the answer to a question does."""
+    scene = Scene()
+    record = scene.order(LONG, Purpose.ENTRY, "1", OrderState.ENDED)
+    ledger = scene.ledger
+    assert ledger.take_report(report(record, OrderStatus.RESTING)) is None
+    taken_back = ledger.take_back_end(record.intent.client_id)
+    assert taken_back is not None
+    assert taken_back.state is OrderState.ACCEPTED
+
+
+def test_an_order_whose_fills_are_complete_is_final_whatever_was_reported() -> None:
+    scene = Scene()
+    record = scene.order(LONG, Purpose.ENTRY, "1", OrderState.ENDED)
+    ledger = scene.ledger
+    assert ledger.end_filled_order(record.intent.client_id) is None
+    ledger.add_fill(scene.fill(record, "1"))
+    changed = ledger.end_filled_order(record.intent.client_id)
+    assert changed is not None
+    assert (changed.state, changed.filled_reported) == (OrderState.FINAL, D(1))
+    assert ledger.end_filled_order(record.intent.client_id) is None

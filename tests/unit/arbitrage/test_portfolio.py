@@ -5,71 +5,15 @@ from decimal import Decimal
 
 import pytest
 
-from perpdesk.arbitrage.ledger import Ledger
 from perpdesk.domain.books import Side
-from perpdesk.domain.funding import FundingPayment
-from perpdesk.domain.orders import Fill, OrderIntent, TimeInForce
-from perpdesk.domain.pairs import Leg, OrderRecord, OrderState, PairState, Purpose
+from perpdesk.domain.pairs import Leg, OrderState, PairState, Purpose
 from perpdesk.store.ids import client_id
-from tests.unit.arbitrage.situations import HYPERLIQUID, LIGHTER, T0, liquidation, pair
+from tests.unit.arbitrage.histories import fill_of, opened, ordered, paid, round_trip
+from tests.unit.arbitrage.situations import HYPERLIQUID, LIGHTER, T0, liquidation
 from tests.unit.arbitrage.stores import Desktop
 
 D = Decimal
 LONG, SHORT = Leg.LONG, Leg.SHORT
-
-
-@pytest.fixture
-async def desk() -> Desktop:
-    made = Desktop()
-    await made.journal.begin_run("simulation", 1, 1)
-    return made
-
-
-async def opened(desk: Desktop, **changes: object) -> Ledger:
-    return await desk.portfolio.add(pair(**changes))
-
-
-async def ordered(desk: Desktop, ledger: Ledger, leg: Leg, purpose: Purpose, size: str = "1") -> OrderRecord:
-    """Journal an order the way the executor does."""
-    is_closing = purpose in (Purpose.TRIM, Purpose.CLOSE)
-    side = leg.opening_side.opposite if is_closing else leg.opening_side
-    intent = OrderIntent(
-        client_id(desk.salt, ledger.pair.pair_id, ledger.take_order_number()),
-        ledger.pair.venue_of(leg),
-        "ETH",
-        side,
-        D(size),
-        D(100),
-        TimeInForce.IOC,
-        is_closing,
-        T0 + 5_000,
-    )
-    record = OrderRecord(intent, ledger.pair.pair_id, leg, purpose, D(100), T0, OrderState.ACCEPTED)
-    await desk.journal.record_intent(record)
-    ledger.orders[intent.client_id] = record
-    return record
-
-
-def fill_of(record: OrderRecord, size: str = "1", *, trade: str = "", at: int = 10, price: str = "100") -> Fill:
-    intent = record.intent
-    trade_id = trade or f"t{intent.client_id}"
-    return Fill(
-        intent.venue, "ETH", trade_id, intent.client_id, intent.side, D(size), D(price), D("0.01"), False, T0 + at
-    )
-
-
-def paid(venue: object = LIGHTER, at: int = 100, usd: str = "0.5", number: str = "p1") -> FundingPayment:
-    return FundingPayment(venue, "ETH", number, D(usd), None, T0 + at)  # type: ignore[arg-type]
-
-
-async def round_trip(desk: Desktop) -> Ledger:
-    """A pair that was opened, closed and accounted for at T0 + 1000."""
-    ledger = await opened(desk)
-    for leg, purpose in ((LONG, Purpose.ENTRY), (SHORT, Purpose.HEDGE), (LONG, Purpose.CLOSE), (SHORT, Purpose.CLOSE)):
-        await desk.portfolio.take_fills([fill_of(await ordered(desk, ledger, leg, purpose))])
-    desk.clock.advance_ms(1_000)
-    await desk.portfolio.account_for(ledger, state=PairState.CLOSED, closed_at_ms=desk.clock.wall_ms())
-    return ledger
 
 
 async def test_a_fill_goes_to_the_pair_its_client_id_names(desk: Desktop) -> None:
@@ -140,6 +84,7 @@ async def test_a_late_fill_of_a_pair_of_an_earlier_process_loads_and_opens_it(de
     ledger = await round_trip(desk)
     late = await ordered(desk, ledger, LONG, Purpose.ENTRY)
     after = desk.restarted()
+    after.clock.advance_ms(3_600_000)  # long past the time in which ended pairs are still loaded
     await after.portfolio.load()
     assert after.portfolio.ledgers == {}
     await after.portfolio.take_fills([fill_of(late, "0.2", trade="late", at=5_000)])

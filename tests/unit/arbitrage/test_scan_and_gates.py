@@ -251,7 +251,12 @@ def test_a_lost_fee_makes_every_edge_of_its_venue_unknown(view: MarketView) -> N
     assert not scanner.refresh(touched)[0].is_open
 
 
+def test_rates_too_good_to_be_true_are_not_believed() -> None:
+    """Half of the notional an hour is a venue's mistake, not a chance."""
+    assert failed(opportunity(long_rate=-0.5, short_rate=0.5)) == ["believable carry"]
+
+
 def test_a_check_is_never_left_out_of_an_opportunity() -> None:
     made = opportunity()
-    assert len(made.checks) == len({check.name for check in made.checks}) == 10
+    assert len(made.checks) == len({check.name for check in made.checks}) == 11
     assert replace(made, checks=()).is_open  # which is why the checks themselves have to be there
