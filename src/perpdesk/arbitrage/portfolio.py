@@ -49,16 +49,24 @@ class Portfolio:
         self.ledgers: dict[int, Ledger] = {}
         self._open: dict[int, Ledger] = {}
         self._turn = asyncio.Lock()
-        self._strange_payments: set[tuple[str, str]] = set()
-        self.unexplained: dict[tuple[str, str], Fill] = {}
+        self._owed: dict[int, Ledger] = {}
+        self._strange_payments: set[tuple[str, str, str]] = set()
+        self.unexplained: dict[tuple[str, str, str], Fill] = {}
         """Fills on our account that belong to no pair: someone else trades here, or a liquidation came after the end."""
 
     async def load(self) -> None:
-        """Read the pairs that had not ended when the last desk on this store stopped, and those that ended just now."""
+        """Read the pairs that had not ended when the last desk on this store stopped, and those that ended just now.
+
+        Pairs whose fills are of an earlier era stay in the journal: their venues are gone, and nothing more can come of them.
+        """
         for pair in await self.journal.load_open_pairs():
             await self.load_pair(pair)
-        for pair in await self.journal.load_pairs(limit=RECENT_PAIRS_MAX):
-            if self._is_recent(pair) and pair.pair_id not in self.ledgers:
+        latest = await self.journal.load_pairs(limit=RECENT_PAIRS_MAX)
+        recent = [pair for pair in latest if self._is_recent(pair) and pair.pair_id not in self.ledgers]
+        since_ms = min((pair.decided_at_ms for pair in recent), default=0) - LATE_MS
+        present = {pair_id for _, pair_id in await self.journal.load_fills_since(since_ms)} if recent else set()
+        for pair in recent:
+            if pair.pair_id in present or not await self.journal.load_fills(pair.pair_id):
                 await self.load_pair(pair)
 
     async def load_pair(self, pair: Pair) -> Ledger:
@@ -155,32 +163,45 @@ class Portfolio:
         Disk first: when the store fails nothing is taken, and the same fills may be handed over again.
         """
         async with self._turn:
-            new: dict[tuple[str, str], tuple[Fill, Ledger | None]] = {}
+            new: dict[tuple[str, str, str], tuple[Fill, Ledger | None]] = {}
             for fill in fills:
                 ledger = await self._ledger_of_fill(fill)
-                known = self.unexplained if ledger is None else ledger.known_fills
-                key = (fill.venue.value, fill.trade_id)
-                if key not in known:
+                key = (fill.venue.value, fill.asset, fill.trade_id)
+                if ledger is None and key in self.unexplained:
+                    continue
+                if ledger is None or (fill.venue.value, fill.trade_id) not in ledger.known_fills:
                     new[key] = (fill, ledger)
-            if not new:
-                return
-            rows = [(fill, None if ledger is None else ledger.pair.pair_id) for fill, ledger in new.values()]
-            await self.journal.record_fills(rows)
+            if new:
+                rows = [(fill, None if ledger is None else ledger.pair.pair_id) for fill, ledger in new.values()]
+                await self.journal.record_fills(rows)
             for key, (fill, ledger) in new.items():
                 if ledger is None:
                     self.unexplained[key] = fill
                     log.error("fill_unexplained", venue=fill.venue, asset=fill.asset, size=str(fill.size))
                 else:
                     ledger.add_fill(fill)
+                    self._owed[ledger.pair.pair_id] = ledger
+            await self._settle_owed()
             for fill, ledger in new.values():
-                if ledger is not None:
-                    await self._follow_up(ledger, fill)
+                if ledger is not None and fill.client_id is not None:
+                    await self._end_filled_order(ledger, fill.client_id)
 
-    async def _follow_up(self, ledger: Ledger, fill: Fill) -> None:
-        if ledger.pair.state.is_ended:
-            log.error("pair_reopened_by_late_fill", pair_id=ledger.pair.pair_id, asset=ledger.pair.asset)
-            await self._write(ledger, state=PairState.CLOSING, closed_at_ms=None)
-        if fill.client_id is not None and (record := ledger.end_filled_order(fill.client_id)):
+    async def _settle_owed(self) -> None:
+        """What news of an ended pair leads to: open again when it is not flat any more, else accounted again.
+
+        A pair leaves the list only when that is on disk. The news itself is known by then and would not come here a second
+        time, so a failing store could leave a position in an ended pair.
+        """
+        for pair_id, ledger in list(self._owed.items()):
+            if ledger.pair.state.is_ended and not ledger.is_flat:
+                log.error("pair_reopened_by_late_fill", pair_id=pair_id, asset=ledger.pair.asset)
+                await self._write(ledger, state=PairState.CLOSING, closed_at_ms=None)
+            elif ledger.pair.state is PairState.CLOSED:
+                await self._account_for(ledger)
+            del self._owed[pair_id]
+
+    async def _end_filled_order(self, ledger: Ledger, client_id: int) -> None:
+        if record := ledger.end_filled_order(client_id):
             await self.journal.update_order(record)
 
     async def _ledger_of_fill(self, fill: Fill) -> Ledger | None:
@@ -216,26 +237,25 @@ class Portfolio:
     async def take_payments(self, payments: Iterable[FundingPayment]) -> None:
         """Write each new payment down and give it to the pair that held the position; ended pairs are accounted again."""
         async with self._turn:
-            new: dict[tuple[str, str], tuple[FundingPayment, Ledger | None]] = {}
+            new: dict[tuple[str, str, str], tuple[FundingPayment, Ledger | None]] = {}
             for payment in payments:
                 ledger = self._holder(payment.venue, payment.asset, payment.at_ms)
-                known = self._strange_payments if ledger is None else ledger.known_payments
-                key = (payment.venue.value, payment.payment_id)
-                if key not in known:
+                key = (payment.venue.value, payment.asset, payment.payment_id)
+                if ledger is None and key in self._strange_payments:
+                    continue
+                if ledger is None or (payment.venue.value, payment.payment_id) not in ledger.known_payments:
                     new[key] = (payment, ledger)
-            if not new:
-                return
-            rows = [(payment, None if ledger is None else ledger.pair.pair_id) for payment, ledger in new.values()]
-            await self.journal.record_payments(rows)
+            if new:
+                rows = [(payment, None if ledger is None else ledger.pair.pair_id) for payment, ledger in new.values()]
+                await self.journal.record_payments(rows)
             for key, (payment, ledger) in new.items():
                 if ledger is None:
                     self._strange_payments.add(key)
                     log.error("payment_of_no_pair", venue=payment.venue, asset=payment.asset, usd=str(payment.usd))
                 else:
                     ledger.add_payment(payment)
-            for ledger in {id(ledger): ledger for _, ledger in new.values() if ledger is not None}.values():
-                if ledger.pair.state is PairState.CLOSED:
-                    await self._account_for(ledger)
+                    self._owed[ledger.pair.pair_id] = ledger
+            await self._settle_owed()
 
     # Accounting ------------------------------------------------------------------------------------------------------
 
