@@ -225,7 +225,7 @@ def test_a_dry_run_goes_on_from_the_journal_after_a_restart() -> None:
             if pair.pair_id not in second.desk.portfolio.ledgers:
                 await second.desk.portfolio.load_pair(pair)
         assert second.desk.portfolio.pnl({}).total_usd == await gained(second)
-        assert second.desk.portfolio.unexplained == []
+        assert second.desk.portfolio.unexplained == {}
         await end(second)
         driving.cancel()
 

@@ -9,7 +9,7 @@ from perpdesk.domain.orders import Fill, OrderIntent, TimeInForce
 from perpdesk.domain.pairs import EntryStyle, Leg, OrderRecord, Pair, PairState, Purpose
 from perpdesk.store import client_id
 
-SALT = 4_711
+SALT = 471
 
 
 def a_pair(run_id: int, state: PairState = PairState.OPENING, decided_at_ms: int = 1_000) -> Pair:
