@@ -21,8 +21,8 @@ class EntrySettings(_Section):
     carry_sane_bps_per_hour: float = Field(
         200.0, gt=0, description="Carry beyond which the rates are not believed, bps/h"
     )
-    break_even_hours_max: float = Field(36.0, gt=0, description="Longest time for carry to repay all costs, hours")
-    hold_hours: float = Field(48.0, gt=0, description="Hours that costs are spread over when an edge is judged")
+    break_even_hours_max: float = Field(12.0, gt=0, description="Longest time for carry to repay all costs, hours")
+    hold_hours: float = Field(12.0, gt=0, description="Hours that costs are spread over when an edge is judged")
     spread_bps_max: float = Field(15.0, gt=0, description="Widest book spread of either leg, bps")
     basis_bps_max: float = Field(25.0, gt=0, description="Most the long venue may be dearer than the short one, bps")
     basis_sane_bps: float = Field(
@@ -58,7 +58,7 @@ class ExitSettings(_Section):
     """When an open pair is closed."""
 
     carry_bps_per_hour_min: float = Field(0.0, description="Carry below which funding counts as flipped, bps/h")
-    flip_confirm_ms: int = Field(600_000, ge=0, description="How long it must stay flipped, ms")
+    flip_confirm_ms: int = Field(21_600_000, ge=0, description="How long it must stay flipped, ms")
     hold_hours_max: float = Field(168.0, gt=0, description="Longest a pair is held, hours")
     profit_target_bps: float = Field(
         60.0, gt=0, description="Profit after exit costs, of one leg's notional, that is taken, bps"
