@@ -14,7 +14,8 @@ from perpdesk.arbitrage.settings import DeskSettings
 from perpdesk.cli.live_view import render
 from perpdesk.domain.clock import SystemClock
 from perpdesk.worlds.realtime import SandboxPlan, open_sandbox, scale_to_interval
-from perpdesk.worlds.run import RunningDesk, RunOptions, run_desk
+from perpdesk.worlds.run import run_desk
+from perpdesk.worlds.running import RunningDesk, RunOptions
 
 pytest.importorskip("eth_account")
 pytest.importorskip("lighter")

@@ -12,7 +12,8 @@ from perpdesk.cli.run import stop_on_signals
 from perpdesk.cli.session import open_session, run_async, store_url
 from perpdesk.store.commands import CommandState
 from perpdesk.worlds.commands import CLOSE, CLOSE_ALL, pair_result
-from perpdesk.worlds.run import RunOptions, run_desk
+from perpdesk.worlds.run import run_desk
+from perpdesk.worlds.running import RunOptions
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -18,7 +18,7 @@ from perpdesk.domain.pairs import Leg, PairState
 from perpdesk.domain.pnl import PnlParts
 from perpdesk.telemetry.logs import recent
 from perpdesk.worlds.look import sort_opportunities
-from perpdesk.worlds.run import RunningDesk
+from perpdesk.worlds.running import RunningDesk
 
 REFRESH_MS = 500
 OPPORTUNITIES_SHOWN = 10

@@ -104,7 +104,7 @@ def _foreseen() -> tuple[type[Exception], ...]:
         ("perpdesk.venues.base", "VenueError"),
         ("perpdesk.venues.lighter.signing", "SigningFailed"),
         ("perpdesk.sandbox.loopback", "PortUnavailable"),
-        ("perpdesk.worlds.run", "RunEnded"),
+        ("perpdesk.worlds.running", "RunEnded"),
     )
     return tuple(getattr(sys.modules[module], name) for module, name in names if module in sys.modules)
 

@@ -14,7 +14,7 @@ from perpdesk.cli.options import Common, Duration, UsageError, WorldName, parse_
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from perpdesk.worlds.run import RunningDesk
+    from perpdesk.worlds.running import RunningDesk
 
 PROGRESS_MS = 10_000
 
@@ -49,7 +49,8 @@ def run(
     from perpdesk.cli.assemble import assemble, choose
     from perpdesk.cli.output import emit, say
     from perpdesk.cli.session import open_session, run_async, start_logs, store_url
-    from perpdesk.worlds.run import RunOptions, run_desk
+    from perpdesk.worlds.run import run_desk
+    from perpdesk.worlds.running import RunOptions
 
     if seed is not None and seed < 0:
         raise UsageError("--seed must not be negative")

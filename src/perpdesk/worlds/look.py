@@ -13,7 +13,7 @@ from perpdesk.domain.clock import Clock
 from perpdesk.market.view import FreshnessLimits, MarketView
 from perpdesk.venues.base import Venue, VenueError, VenueEvent
 from perpdesk.worlds.realtime import World
-from perpdesk.worlds.run import NothingToTrade
+from perpdesk.worlds.running import NothingToTrade
 
 log = structlog.get_logger(__name__)
 

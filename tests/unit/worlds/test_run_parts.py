@@ -22,7 +22,8 @@ from perpdesk.venues.transport.ports import HttpResponse
 from perpdesk.worlds import money
 from perpdesk.worlds.commands import CommandDesk, pair_result, refuse_pending
 from perpdesk.worlds.realtime import WatchedHttp, require_listed, scale_to_interval
-from perpdesk.worlds.run import WorldMismatch, require_same_world
+from perpdesk.worlds.run import require_same_world
+from perpdesk.worlds.running import WorldMismatch
 from perpdesk.worlds.summary import iso, percentile
 from tests.unit.arbitrage.situations import HYPERLIQUID, LIGHTER, Scene, pair
 from tests.unit.arbitrage.stores import HeldStore
