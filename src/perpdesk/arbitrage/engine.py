@@ -77,6 +77,10 @@ DRIFTS_MAX = 2
 """Account reads in a row that must show the same unexplained position before entries halt."""
 
 
+class MarketGone(Exception):
+    """A pair's market was not on its venue's list since this process started: nothing is known of how to trade it."""
+
+
 @dataclass(slots=True)
 class DeskCounters:
     """What the desk did since it started."""
@@ -170,8 +174,10 @@ class Desk:
         self._wake.set()
         if self._tasks:
             await asyncio.gather(*self._tasks.values(), return_exceptions=True)
-        await self._drain()
-        await asyncio.gather(*(venue.stop() for venue in self._venues.values()))
+        try:
+            await self._drain()
+        finally:  # a store that fails must not leave sockets open
+            await asyncio.gather(*(venue.stop() for venue in self._venues.values()))
 
     @property
     def is_idle(self) -> bool:
@@ -246,9 +252,23 @@ class Desk:
         await self._drain()
         self._housekeep()
         for ledger in self.portfolio.open:
-            self._drive(ledger)
+            self._drive_guarded(ledger)
         if self._take_due("scan", None, self._settings.scan_every_ms):
             await self._scan()
+
+    def _drive_guarded(self, ledger: Ledger) -> None:
+        """A pair that can not be decided on holds no other pair back."""
+        stuck = f"pair:{ledger.pair.pair_id}"
+        try:
+            self._drive(ledger)
+        except MarketGone as error:
+            self.guard.halt(stuck, str(error))
+        except Exception:
+            if f"bug:{stuck}" not in self.guard.halts:  # told once: every event would repeat it
+                log.exception("decision_failed", pair_id=ledger.pair.pair_id, asset=ledger.pair.asset)
+            self.guard.halt(f"bug:{stuck}", f"unexpected failure deciding on {stuck}; see the log")
+        else:
+            self.guard.clear(stuck)
 
     def _drive(self, ledger: Ledger) -> None:
         """Let one pair decide and start what it wants; at most one request per leg is under way."""
@@ -272,7 +292,7 @@ class Desk:
         """As last listed: a market that is gone from the venue's list still has to be closed."""
         market = self.view.market(venue, asset)
         if market is None:
-            raise LookupError(f"{venue} never listed {asset}; its pair can not be traded, close it by hand")
+            raise MarketGone(f"{venue} does not list {asset} any more; close its pair there by hand")
         return market
 
     def _start_step(self, ledger: Ledger, step: Step) -> None:

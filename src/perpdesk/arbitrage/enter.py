@@ -16,6 +16,8 @@ def decide_opening(s: Situation) -> list[Step]:
     steps = [step for step in (withdraw(s, first, s.settings.entry.maker_wait_ms) or first_step,) if step is not None]
     is_second_bound, second_step = tend_live_order(s, second)
     if is_second_bound:
+        if is_first_bound and not is_balanced(s) and _is_naked_too_long(s):
+            steps = _give_up(s, is_first_bound) or steps  # a hedge without an answer must not let more of it pile up
         return steps if second_step is None else [*steps, second_step]
     if not is_balanced(s):
         return steps + _balance(s, is_first_bound)

@@ -24,7 +24,8 @@ class HeldStore(Store):
     """An inline store that behaves like one with a writer thread: writes take time, and they can fail.
 
     Attributes:
-        gate: While cleared, writes wait, in order, before they happen. failures_left: How many of the next writes fail.
+        gate: While cleared, writes wait, in order, before they happen. failures_left: How many of the next writes fail, after
+            `failures_after` that still work.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -34,12 +35,15 @@ class HeldStore(Store):
         self.gate = asyncio.Event()
         self.gate.set()
         self.failures_left = 0
+        self.failures_after = 0
         self.writes = 0
 
     async def run(self, work: Callable[[Connection], T]) -> T:
         await self.gate.wait()
         self.writes += 1
-        if self.failures_left:
+        if self.failures_after:
+            self.failures_after -= 1
+        elif self.failures_left:
             self.failures_left -= 1
             raise StoreUnavailable("the disk is full")
         return await super().run(work)

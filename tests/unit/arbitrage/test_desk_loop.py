@@ -5,12 +5,13 @@ from decimal import Decimal
 import pytest
 
 from perpdesk.arbitrage.settings import DeskSettings
+from perpdesk.arbitrage.steps import Situation, Step
 from perpdesk.domain.orders import OrderIntent, OrderStatus
 from perpdesk.domain.pairs import Leg, OrderState, PairState, Purpose
 from perpdesk.store.failures import StoreUnavailable
 from perpdesk.venues.base import BookChanged, Filled, FrameUnreadable, NotSent, OrderChanged
 from tests.unit.arbitrage.histories import fill_of, ordered, report_of, round_trip
-from tests.unit.arbitrage.situations import HYPERLIQUID, LIGHTER, T0, book, pair
+from tests.unit.arbitrage.situations import HYPERLIQUID, LIGHTER, T0, book, market, pair
 from tests.unit.arbitrage.stores import Desktop
 from tests.unit.arbitrage.venues import let_run, live, started, unstarted
 
@@ -88,6 +89,51 @@ async def test_a_market_that_is_gone_from_its_venue_does_not_end_the_loop(desk: 
     await engine.portfolio.add(pair(state=PairState.OPEN, opened_at_ms=T0))
     del venues[LIGHTER].markets["ETH"]
     await engine.step()
+
+
+async def test_a_pair_that_can_not_be_decided_on_holds_no_other_pair_back(desk: Desktop) -> None:
+    """After a restart nothing is known of a market that was delisted meanwhile: entries halt, other pairs go on."""
+    await desk.portfolio.add(pair(asset="GONE", state=PairState.OPEN, opened_at_ms=T0))
+    await desk.portfolio.add(pair())
+    engine, venues = await started(desk)
+    for venue in venues:
+        engine.view.on_event(BookChanged(venue, "ETH", book()))
+    await engine.step()
+    await let_run()
+    assert venues[LIGHTER].count("place") == 1
+    assert engine.guard.reasons == ("lighter does not list GONE any more; close its pair there by hand",)
+    engine.view.list_markets([market(venue, asset="GONE") for venue in venues])
+    await engine.step()
+    assert engine.guard.reasons == ()
+
+
+async def test_a_bug_in_the_decision_on_one_pair_holds_no_other_pair_back(desk: Desktop) -> None:
+    engine, _ = await started(desk)
+    await engine.portfolio.add(pair())
+    await engine.portfolio.add(pair())
+    decided: list[int] = []
+
+    def decide(s: Situation) -> list[Step]:
+        if s.ledger.pair.pair_id == 1:
+            raise ZeroDivisionError
+        decided.append(s.ledger.pair.pair_id)
+        return []
+
+    engine.deciders = {PairState.OPENING: decide}
+    await engine.step()
+    assert decided == [2]
+    assert list(engine.guard.halts) == ["bug:pair:1"]
+
+
+async def test_venues_are_closed_even_when_the_store_takes_no_writes(desk: Desktop) -> None:
+    engine, venues = await started(desk)
+    ledger = await engine.portfolio.add(pair())
+    record = await ordered(desk, ledger, LONG, Purpose.ENTRY)
+    engine._on_event(Filled(fill_of(record)))
+    desk.store.failures_left = 1
+    with pytest.raises(StoreUnavailable):
+        await engine.stop()
+    assert [venue.stops for venue in venues.values()] == [1, 1]
 
 
 # A failing store

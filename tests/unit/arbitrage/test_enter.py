@@ -313,6 +313,18 @@ def test_a_maker_that_could_not_be_hedged_is_withdrawn_before_its_wait_is_over()
     assert decide_opening(scene.situation(at=2_000)) == [CancelOrder(LONG, record)]
 
 
+@pytest.mark.parametrize("state", [OrderState.UNKNOWN, OrderState.JOURNALLED, OrderState.ACCEPTED])
+def test_a_maker_is_withdrawn_while_its_hedge_stays_without_an_answer(state: OrderState) -> None:
+    """The hedge's venue may be down for minutes: what is naked must not grow meanwhile."""
+    scene, record = resting_maker(maker_wait_ms=600_000)
+    scene.fill(record, "0.5")
+    hedge = scene.order(SHORT, Purpose.HEDGE, "0.5", state, at=100)
+    for order in (record, hedge):
+        scene.reported[order.intent.client_id] = T0 + 6_000
+    assert CancelOrder(LONG, record) not in decide_opening(scene.situation(at=5_000))
+    assert CancelOrder(LONG, record) in decide_opening(scene.situation(at=6_000))
+
+
 def test_a_partial_fill_does_not_wait_for_a_pause_that_no_failed_hedge_earned() -> None:
     scene, record = resting_maker()
     scene.fill(record, "0.2", at=0)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from decimal import Decimal
 from typing import TypeVar
 
@@ -132,6 +133,32 @@ async def test_a_payment_whose_write_failed_is_written_when_it_is_told_again(des
     assert len(ledger.payments) == len(await desk.journal.load_payments(1)) == 1
 
 
+async def test_a_late_fill_opens_its_pair_again_even_when_that_write_failed_at_first(desk: Desktop) -> None:
+    """The fill is known by then, and a fill that is known moves nothing: the reopening has to be owed."""
+    ledger = await round_trip(desk)
+    fill = fill_of(await ordered(desk, ledger, LONG, Purpose.ENTRY), "0.2", trade="late", at=5_000)
+    desk.store.failures_after = 1
+    desk.store.failures_left = 1
+    with pytest.raises(StoreUnavailable):
+        await desk.portfolio.take_fills([fill])
+    assert ledger.pair.state is PairState.CLOSED
+    await desk.portfolio.take_fills([fill])
+    assert ledger.pair.state is PairState.CLOSING
+    assert ledger.held(LONG) == D("0.2")
+    assert await desk.journal.load_pair(1) == ledger.pair
+
+
+async def test_a_late_payment_is_accounted_even_when_that_write_failed_at_first(desk: Desktop) -> None:
+    ledger = await round_trip(desk)
+    desk.store.failures_after = 1
+    desk.store.failures_left = 1
+    with pytest.raises(StoreUnavailable):
+        await desk.portfolio.take_payments([paid(at=500)])
+    await desk.portfolio.take_payments([paid(at=500)])
+    assert ledger.pair.funding_usd == D("0.5")
+    assert await desk.journal.load_pair(1) == ledger.pair
+
+
 # Whose fill, whose payment
 
 
@@ -152,6 +179,20 @@ async def test_a_fill_with_our_number_in_another_asset_does_not_move_the_pair(de
 async def test_equal_trade_ids_of_two_venues_are_two_unexplained_fills(desk: Desktop) -> None:
     await desk.portfolio.take_fills([foreign_fill(LIGHTER), foreign_fill(HYPERLIQUID)])
     assert len(desk.portfolio.unexplained) == 2
+
+
+async def test_equal_trade_ids_of_two_assets_are_two_fills(desk: Desktop) -> None:
+    """Venues count trades per market; the store tells them apart by asset too."""
+    await desk.portfolio.take_fills([foreign_fill(LIGHTER, "ETH"), foreign_fill(LIGHTER, "BTC")])
+    assert len(desk.portfolio.unexplained) == 2
+    assert len(await desk.journal.load_fills_since(0)) == 2
+
+
+async def test_equal_payment_ids_of_two_assets_are_two_payments(desk: Desktop) -> None:
+    ether = await opened(desk)
+    bitcoin = await opened(desk, asset="BTC")
+    await desk.portfolio.take_payments([paid(), replace(paid(), asset="BTC")])
+    assert (len(ether.payments), len(bitcoin.payments)) == (1, 1)
 
 
 async def test_a_payment_of_no_pair_is_kept_once(desk: Desktop) -> None:
