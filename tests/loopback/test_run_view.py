@@ -59,7 +59,7 @@ async def test_the_screen_shows_venues_reasons_legs_and_money(tmp_path: Path) ->
         "hyperliquid",
         "lighter",
         "carry",
-        "< 0.3 bps/h",
+        f"< {options.desk.entry.carry_bps_per_hour_min:.4g} bps/h",
         "open pairs",
         "long",
         "short",

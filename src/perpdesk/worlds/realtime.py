@@ -224,7 +224,7 @@ def scale_to_interval(settings: DeskSettings, interval_ms: int) -> DeskSettings:
     """Settings for a world in which one funding interval of `interval_ms` stands for an hour.
 
     How long a flip must last, how long a pair is held at most and the pause before the same asset is entered again shrink
-    with the interval (the first and last not below a second or two, which the desk's own pace needs). Everything reckoned
+    with the interval, the first and the last never below a second or two, which the desk's own pace needs. Everything reckoned
     in bps per hour needs no change: rates are quoted per interval. What guards execution is real time and stays.
     """
     share = interval_ms / HOUR_MS

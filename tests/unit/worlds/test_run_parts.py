@@ -10,7 +10,7 @@ import pytest
 from perpdesk.arbitrage.engine import Desk
 from perpdesk.arbitrage.ledger import Ledger
 from perpdesk.arbitrage.portfolio import Portfolio
-from perpdesk.arbitrage.settings import DeskSettings
+from perpdesk.arbitrage.settings import DeskSettings, EntrySettings, ExitSettings
 from perpdesk.domain.clock import ManualClock
 from perpdesk.domain.pairs import Leg, PairState, Purpose
 from perpdesk.domain.pnl import PnlParts
@@ -33,26 +33,31 @@ D = Decimal
 # Scaling --------------------------------------------------------------------------------------------------------------
 
 
+SETTINGS = DeskSettings(
+    entry=EntrySettings(cooldown_ms=60_000), exits=ExitSettings(flip_confirm_ms=600_000, hold_hours_max=168.0)
+)
+
+
 def test_exits_shrink_with_the_interval_that_stands_for_an_hour() -> None:
-    scaled = scale_to_interval(DeskSettings(), 36_000)
+    scaled = scale_to_interval(SETTINGS, 36_000)
     assert scaled.exits.hold_hours_max == pytest.approx(1.68)
     assert scaled.exits.flip_confirm_ms == 6_000
 
 
 def test_what_is_reckoned_per_hour_and_what_guards_execution_stay() -> None:
-    plain, scaled = DeskSettings(), scale_to_interval(DeskSettings(), 10_000)
+    plain, scaled = SETTINGS, scale_to_interval(SETTINGS, 10_000)
     assert scaled.entry.hold_hours == plain.entry.hold_hours
     assert scaled.entry.net_bps_per_hour_min == plain.entry.net_bps_per_hour_min
     assert scaled.execution == plain.execution
 
 
 def test_waits_do_not_shrink_below_the_desks_own_pace() -> None:
-    scaled = scale_to_interval(DeskSettings(), 1_000)
+    scaled = scale_to_interval(SETTINGS, 1_000)
     assert (scaled.exits.flip_confirm_ms, scaled.entry.cooldown_ms) == (1_000, 2_000)
 
 
 def test_a_full_hour_changes_nothing() -> None:
-    assert scale_to_interval(DeskSettings(), 3_600_000) == DeskSettings()
+    assert scale_to_interval(SETTINGS, 3_600_000) == SETTINGS
 
 
 def test_assets_that_two_venues_do_not_list_are_named() -> None:
