@@ -259,9 +259,12 @@ class Model:
         was_ended = self.ledger.orders[record.intent.client_id].state is OrderState.ENDED
         self.sync_fills(leg)
         order = self.orders.get(record.intent.client_id)
-        if order is not None:
-            self.ledger.take_report(self.report(order))
-        if was_ended:
+        report = None if order is None else self.report(order)
+        if report is not None:
+            self.ledger.take_report(report)
+        if was_ended and report is not None and not report.status.is_final:
+            self.ledger.take_back_end(record.intent.client_id)
+        elif was_ended:
             self.ledger.confirm_end(record.intent.client_id)
 
     def cancel(self, record: OrderRecord) -> None:
