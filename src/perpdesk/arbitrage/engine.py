@@ -207,22 +207,40 @@ class Desk:
         An event leaves the inbox only when it has been taken: a failing store loses none.
         """
         while self._inbox:
-            event = self._inbox[0]
-            match event:
-                case Filled():
-                    run = list(takewhile(lambda e: isinstance(e, Filled), self._inbox))
-                    await self.portfolio.take_fills([e.fill for e in run if isinstance(e, Filled)])
-                    self._forget(len(run))
-                    continue
-                case FundingPaid(payment):
-                    await self.portfolio.take_payments([payment])
-                case OrderChanged(report):
-                    await self._take_report(report.client_id, event)
-                case PrivateFeedLost(venue) | PrivateFeedRestored(venue):
-                    self.reconciler.books[venue].needs_fills = True
-                case _:
-                    pass
+            fills = list(takewhile(lambda event: isinstance(event, Filled), self._inbox))
+            batch = fills or [self._inbox[0]]
+            try:
+                await self._take(batch)
+                self._forget(len(batch))
+            except StoreError:
+                raise
+            except Exception:
+                await self._take_singly(batch)
+
+    async def _take_singly(self, batch: list[VenueEvent]) -> None:
+        """One event that can not be taken must not block those behind it: it is told, entries stop, the rest goes on."""
+        for event in batch:
+            try:
+                await self._take([event])
+            except StoreError:
+                raise
+            except Exception:
+                log.exception("event_not_taken", event_type=type(event).__name__)
+                self.guard.halt("bug:event", "an event of a venue could not be taken; see the log")
             self._forget(1)
+
+    async def _take(self, batch: list[VenueEvent]) -> None:
+        match batch[0]:
+            case Filled():
+                await self.portfolio.take_fills([event.fill for event in batch if isinstance(event, Filled)])
+            case FundingPaid(payment):
+                await self.portfolio.take_payments([payment])
+            case OrderChanged(report) as event:
+                await self._take_report(report.client_id, event)
+            case PrivateFeedLost(venue) | PrivateFeedRestored(venue):
+                self.reconciler.books[venue].needs_fills = True
+            case _:
+                pass
 
     def _forget(self, count: int) -> None:
         for _ in range(count):
@@ -249,7 +267,10 @@ class Desk:
         """One turn: events, housekeeping that is due, every pair's decision, then the scan."""
         if "store" in self.guard.halts and await self._journal.store.probe():
             self.guard.clear("store")
-        await self._drain()
+        try:
+            await self._drain()
+        except StoreError as error:
+            self.guard.halt("store", f"the store does not take writes: {error}")
         self._housekeep()
         for ledger in self.portfolio.open:
             self._drive_guarded(ledger)
@@ -276,7 +297,9 @@ class Desk:
             self._consider_exit(ledger)
         situation = self.situation(ledger)
         for step in self.deciders[ledger.pair.state](situation):
-            self._start_step(ledger, step)
+            # With events that could not be written down, only what needs no fresh knowledge goes on.
+            if not self._inbox or isinstance(step, CancelOrder | AskOrder | SettleOrder | RefreshBook):
+                self._start_step(ledger, step)
 
     def situation(self, ledger: Ledger) -> Situation:
         """The pair as its decision sees it now."""

@@ -84,7 +84,9 @@ class Executor:
         intent = step.record.intent
         report = await self._venues[intent.venue].settle(intent)
         if report is None:
-            await self._note(ledger, intent.client_id, OrderState.FINAL, "never taken by the venue")
+            # An order that showed on the venue meanwhile was taken after all: its state is asked for like any other's.
+            if ledger.orders[intent.client_id].state in (OrderState.JOURNALLED, OrderState.UNKNOWN):
+                await self._note(ledger, intent.client_id, OrderState.FINAL, "never taken by the venue")
         elif changed := ledger.take_report(report):
             await self._journal.update_order(changed)
         await self._reconciler.sync_fills(intent.venue)
@@ -112,17 +114,20 @@ class Executor:
                 await self._journal.update_order(changed)
 
     async def cancel(self, ledger: Ledger, step: CancelOrder) -> None:
-        """Ask for a cancel; the order counts as live until the venue reports its end."""
+        """Ask for a cancel; the order counts as live until the venue reports its end.
+
+        Wire first: a cancel only ever makes the account safer, and a store that fails must not hold it back.
+        """
         intent = step.record.intent
         requested = replace(ledger.orders[intent.client_id], cancel_requested_at_ms=self._clock.wall_ms())
         ledger.orders[intent.client_id] = requested
-        await self._journal.update_order(requested)
         try:
             await self._venues[intent.venue].cancel(intent.asset, intent.client_id)
         except RequestRefused:  # it is not resting: filled, or gone already
             await self.ask(ledger, AskOrder(step.leg, requested))
         except (OutcomeUnknown, NotSent) as error:
             log.warning("cancel_unanswered", client_id=intent.client_id, venue=intent.venue, error=str(error))
+        await self._journal.update_order(ledger.orders[intent.client_id])
 
     async def _note(self, ledger: Ledger, client_id: int, state: OrderState, reason: str) -> None:
         """Move a record on; evidence that arrived meanwhile is never overwritten by the answer to the submission."""

@@ -210,7 +210,7 @@ class Ledger:
         """
         held = {Leg.LONG: ZERO, Leg.SHORT: ZERO}
         since: int | None = None
-        for fill in self.fills:
+        for fill in self._fills.values():  # in order of arrival: two venues' clocks can not be sorted by
             leg = self.pair.leg_on(fill.venue)
             held[leg] += fill.size * (1 if fill.side is leg.opening_side else -1)
             if abs(held[Leg.LONG] - held[Leg.SHORT]) <= self.tolerance:

@@ -101,7 +101,7 @@ class Openings:
                 ledger.pair.notional_usd / self._settings.entry.leverage
                 for ledger in self._portfolio.open
                 if venue in (ledger.pair.long_venue, ledger.pair.short_venue)
-                and ledger.pair.decided_at_ms >= books.account_at_ms
+                and (ledger.pair.decided_at_ms >= books.account_at_ms or ledger.pair.state is PairState.OPENING)
             ),
             Decimal(0),
         )

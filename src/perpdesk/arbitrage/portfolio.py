@@ -30,6 +30,8 @@ LATE_MS = 900_000
 """How long after a pair's end its venues are still asked for late fills and funding."""
 RECENT_PAIRS_MAX = 100
 """Latest pairs looked through for those that ended within LATE_MS."""
+NOT_ACCOUNTED = dict.fromkeys(("price_usd", "funding_usd", "fees_usd", "slippage_usd", "size_closed"))
+"""What an ended pair says of its money, taken back: a pair that is open again has no final figures."""
 CLOCK_SLACK_MS = 1_000
 """How far a venue's clock may run behind ours when an event is placed in a pair's life."""
 
@@ -165,10 +167,10 @@ class Portfolio:
         async with self._turn:
             new: dict[tuple[str, str, str], tuple[Fill, Ledger | None]] = {}
             for fill in fills:
-                ledger = await self._ledger_of_fill(fill)
                 key = (fill.venue.value, fill.asset, fill.trade_id)
-                if ledger is None and key in self.unexplained:
-                    continue
+                if key in self.unexplained:
+                    continue  # a later pair does not make a stranger's fill its own
+                ledger = await self._ledger_of_fill(fill)
                 if ledger is None or (fill.venue.value, fill.trade_id) not in ledger.known_fills:
                     new[key] = (fill, ledger)
             if new:
@@ -195,7 +197,7 @@ class Portfolio:
         for pair_id, ledger in list(self._owed.items()):
             if ledger.pair.state.is_ended and not ledger.is_flat:
                 log.error("pair_reopened_by_late_fill", pair_id=pair_id, asset=ledger.pair.asset)
-                await self._write(ledger, state=PairState.CLOSING, closed_at_ms=None)
+                await self._write(ledger, state=PairState.CLOSING, closed_at_ms=None, **NOT_ACCOUNTED)
             elif ledger.pair.state is PairState.CLOSED:
                 await self._account_for(ledger)
             del self._owed[pair_id]
