@@ -200,6 +200,12 @@ def test_a_trade_becomes_our_fill_with_the_fee_rate_on_its_notional() -> None:
     assert fill.fee_usd == D("0.028")
 
 
+def test_a_fee_is_kept_in_the_millionths_of_a_dollar_that_balances_are_kept_in() -> None:
+    row = trade_row(5, usd_amount="1000.123456")
+    (fill,), _ = account_frames.parse_trade_frame(raw({"0": [row]}), 7, by_index())
+    assert fill.fee_usd == D("0.028003")
+
+
 def test_the_other_side_of_a_trade_is_the_taker_and_an_absent_fee_is_zero() -> None:
     row = trade_row(5)
     del row["taker_fee"]

@@ -126,6 +126,10 @@ class _FileMeans:
             if me is not None:
                 self._name(me)
         except Timeout:
+            if not self._lock_path.exists():  # nobody holds what can not even be made
+                raise StoreUnavailable(
+                    f"the lock {self._lock_path} can not be made; choose a folder that can be written"
+                ) from None
             return False
         except OSError as error:
             self._lock.release()

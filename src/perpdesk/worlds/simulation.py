@@ -30,6 +30,7 @@ from perpdesk.store.engine import make_engine
 from perpdesk.store.schema import ensure_schema
 from perpdesk.worlds.invariants import Invariants, Violation
 from perpdesk.worlds.sandbox import Sandbox, SandboxOptions, build_sandbox
+from perpdesk.worlds.summary import percentile
 from perpdesk.worlds.virtual import DeskFactory, VirtualDesk, attach, bury, live, raise_desk
 
 EPOCH_MS = 1_790_000_000_000
@@ -350,14 +351,6 @@ def _result(stage: _Stage, incarnation: VirtualDesk, residual: Decimal | None) -
         now_ms - EPOCH_MS,
         stage.digest.hexdigest(),
     )
-
-
-def percentile(values: list[int], share: float) -> int | None:
-    """Nearest-rank percentile; None without values."""
-    if not values:
-        return None
-    ordered = sorted(values)
-    return ordered[min(int(share * len(ordered)), len(ordered) - 1)]
 
 
 def summarise(episodes: list[Episode], real_s: float) -> dict[str, Any]:

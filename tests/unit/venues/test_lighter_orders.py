@@ -526,6 +526,22 @@ def test_an_order_whose_nonce_was_used_by_nobody_else_is_waited_for() -> None:
     on_bench(scenario)
 
 
+def test_an_order_whose_door_lost_its_own_answer_is_not_waited_for_the_whole_lag() -> None:
+    """The cancel-all took the lost order's nonce and its answer was lost too: either may be the one that was taken."""
+
+    async def scenario(bench: Bench) -> None:
+        ledger = await ready(bench)
+        bench.http.script("sendTx", ledger.delay, ledger.send_then_lose, ledger.send)
+        with pytest.raises(OutcomeUnknown):
+            await bench.venue.place(order(2))
+        soon = replace(order(2), expires_at_ms=bench.clock.wall_ms() - 20_000)
+        begun_ms = bench.clock.wall_ms()
+        assert await bench.venue.settle(soon) is None
+        assert bench.clock.wall_ms() - begun_ms < 20_000
+
+    on_bench(scenario)
+
+
 def test_the_door_is_closed_only_at_or_above_the_lost_nonce() -> None:
     """The venue stood below our count: spending its next nonce would leave ours acceptable, so more are spent."""
 

@@ -4,7 +4,7 @@ Sources: the venue's API reference and recorded frames (shared reference `venues
 """
 
 from collections.abc import Mapping
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 
 import msgspec
 
@@ -20,6 +20,8 @@ from perpdesk.venues.base import FrameUnreadable, RequestRefused
 from perpdesk.venues.lighter.frames import BAD_DATA, decode_with, finite, positive, readable_rows, unix_ms
 
 TICK = Decimal(1_000_000)
+MICRO_USD = Decimal("0.000001")
+"""What the venue keeps its books in; how it rounds a fee is not published, half up is assumed."""
 """Fee ticks are 1e-6 of notional."""
 
 Rows = list[msgspec.Raw]
@@ -204,7 +206,7 @@ def _to_fill(row: TradeRow, market: Market, side: Side) -> Fill:
         side=side,
         size=positive(row.size) * market.multiplier,
         price=positive(row.price) / market.multiplier,
-        fee_usd=positive(row.usd_amount) * fee_ticks / TICK,
+        fee_usd=(positive(row.usd_amount) * fee_ticks / TICK).quantize(MICRO_USD, ROUND_HALF_UP),
         is_maker=is_maker,
         at_ms=unix_ms(row.timestamp),
     )

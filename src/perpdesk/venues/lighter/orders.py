@@ -330,11 +330,11 @@ class LighterOrders:
     def _patience_until_ms(self, order: OrderIntent) -> int:
         """Until when "not known" may only mean that the lists lag behind.
 
-        An order this process sent, with its nonce used by nothing else we know of, was taken: its row must come. Of an earlier
-        process's order, and of one whose nonce was refused, only the time is known.
+        An order this process sent, with a nonce it gave to nothing else, was taken: its row must come. Of an earlier
+        process's order, and of one whose nonce was refused or given to another transaction too, only the time is known.
         """
         sent = self._sent.get(order.client_id)
-        if sent is None or sent.is_nonce_refused:
+        if sent is None or sent.is_nonce_refused or self._sender.was_contended(sent.nonce):
             return order.expires_at_ms + RESTART_LAG_MS
         return sent.at_ms + ROW_LAG_MS
 

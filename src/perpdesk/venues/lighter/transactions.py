@@ -61,6 +61,11 @@ class TransactionSender:
         self._is_doubted = False
         self._lost_nonce: int | None = None
         self._accepted: OrderedDict[int, str] = OrderedDict()
+        self._sends: OrderedDict[int, int] = OrderedDict()
+
+    def was_contended(self, nonce: int) -> bool:
+        """Whether this process sent more than one transaction with `nonce`: any of them may be the one that was taken."""
+        return self._sends.get(nonce, 0) > 1
 
     def accepted_hash(self, nonce: int) -> str | None:
         """Hash of the transaction that this process saw accepted with `nonce`, None if it saw none."""
@@ -97,6 +102,9 @@ class TransactionSender:
                 raise NotSent(f"the transaction could not be signed: {error}") from error
             if before is not None:
                 before(signed, nonce)
+            self._sends[nonce] = self._sends.get(nonce, 0) + 1
+            while len(self._sends) > ACCEPTED_KEPT_MAX:
+                self._sends.popitem(last=False)
             response = await self._post(signed, nonce)
             return self._judge(response, signed, nonce)
 
