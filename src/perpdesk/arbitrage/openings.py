@@ -61,10 +61,22 @@ class Openings:
         halts = self._guard.reasons
         return [
             fact("entries allowed" if not halts else f"entries allowed ({halts[0]})", not halts),
+            Check(
+                "legs unequal for",
+                float(self._unequal_ms(now_ms)),
+                self._settings.execution.naked_ms_max,
+                "ms",
+                is_floor=False,
+            ),
             Check("open pairs", float(len(open_pairs)), entry.pairs_max - 1.0, "pairs", is_floor=False),
             fact(f"no {asset} pair open", all(ledger.pair.asset != asset for ledger in open_pairs)),
             Check("since the last one", float(since_ms), float(entry.cooldown_ms), "ms"),
         ]
+
+    def _unequal_ms(self, now_ms: int) -> int:
+        """How long the legs of any open pair have differed; nothing new is begun while that takes too long."""
+        since = [ledger.unequal_since_ms(now_ms) for ledger in self._portfolio.open]
+        return max((now_ms - at_ms for at_ms in since if at_ms is not None), default=0)
 
     def _sized(self, opportunity: Opportunity, run_id: int) -> Pair | None:
         asset, venues = opportunity.asset, (opportunity.long_venue, opportunity.short_venue)

@@ -1,5 +1,6 @@
 """The desk's own limits on new pairs: margin, halts, pauses."""
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -9,9 +10,9 @@ from perpdesk.arbitrage.guard import Guard
 from perpdesk.arbitrage.openings import Openings
 from perpdesk.arbitrage.reconcile import Reconciler
 from perpdesk.arbitrage.settings import DeskSettings, EntrySettings
-from perpdesk.domain.pairs import PairState
+from perpdesk.domain.pairs import Leg, PairState, Purpose
 from perpdesk.venues.base import BookChanged
-from tests.unit.arbitrage.histories import round_trip
+from tests.unit.arbitrage.histories import fill_of, ordered, round_trip
 from tests.unit.arbitrage.situations import HYPERLIQUID, LIGHTER, T0, book, market, pair
 from tests.unit.arbitrage.stores import Desktop
 from tests.unit.arbitrage.venues import two_venues
@@ -103,3 +104,15 @@ async def test_the_cooldown_of_an_asset_survives_a_restart(desk: Desktop) -> Non
     after.clock.advance_ms(60_000)
     quote(after)
     assert openings.decide(opportunity(), 1) is not None
+
+
+async def test_nothing_new_is_begun_while_another_pairs_legs_stay_unequal(desk: Desktop) -> None:
+    openings, _ = await openings_on(desk)
+    naked = await desk.portfolio.add(pair(asset="BTC"))
+    record = await ordered(desk, naked, Leg.LONG, Purpose.ENTRY, "1")
+    await desk.portfolio.take_fills([replace(fill_of(record, "1"), asset="BTC")])
+    assert openings.decide(opportunity(), 1) is not None, "a hedge on its way is no reason to stop"
+    desk.clock.advance_ms(2 * DeskSettings().execution.naked_ms_max)
+    quote(desk)
+    assert openings.decide(opportunity(), 1) is None
+    assert "legs unequal for" in reasons(openings)
