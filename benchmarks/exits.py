@@ -40,6 +40,8 @@ def measure() -> Iterator[Row]:
         raise AssertionError("exits: an exit evaluation awaits something")
     desk = _desk()
     ledgers = desk.portfolio.open
+    if len(ledgers) != PAIRS:
+        raise AssertionError(f"exits: {len(ledgers)} open pairs instead of {PAIRS}, nothing would be measured")
     for ledger in ledgers:
         if desk.closing_profit_usd(ledger) != _plain_profit_usd(desk, ledger):
             raise AssertionError("exits: the kept sums differ from adding up all fills")
@@ -92,7 +94,7 @@ def _desk() -> Desk:
     for number in range(1, PAIRS + 1):
         asset = f"COIN{number}"
         _show(desk, asset, clock.wall_ms())
-        desk.portfolio.ledgers[number] = _ledger(number, asset, clock.wall_ms())
+        desk.portfolio.keep(_ledger(number, asset, clock.wall_ms()))
     return desk
 
 

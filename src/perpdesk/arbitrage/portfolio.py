@@ -77,17 +77,18 @@ class Portfolio:
         fills = await self.journal.load_fills(pair.pair_id)
         payments = await self.journal.load_payments(pair.pair_id)
         ledger = Ledger(pair, self._tolerance(pair), orders, fills, payments)
-        self._keep(ledger)
+        self.keep(ledger)
         return ledger
 
     async def add(self, pair: Pair) -> Ledger:
         """Write a new pair down; its id is assigned by the journal."""
         added = await self.journal.add_pair(pair)
         ledger = Ledger(added, self._tolerance(added))
-        self._keep(ledger)
+        self.keep(ledger)
         return ledger
 
-    def _keep(self, ledger: Ledger) -> None:
+    def keep(self, ledger: Ledger) -> None:
+        """Hold a ledger among the open pairs or the ended ones, as its pair says."""
         self.ledgers[ledger.pair.pair_id] = ledger
         if ledger.pair.state.is_ended:
             self._open.pop(ledger.pair.pair_id, None)
@@ -119,7 +120,7 @@ class Portfolio:
         changed = replace(ledger.pair, **changes)  # type: ignore[arg-type]
         await self.journal.save_pair(changed)
         ledger.pair = changed
-        self._keep(ledger)
+        self.keep(ledger)
 
     @property
     def open(self) -> list[Ledger]:
