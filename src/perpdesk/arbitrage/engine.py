@@ -531,7 +531,9 @@ class Desk:
         self._due_ms[name, of] = self._clock.monotonic_ms() + every_ms
         return True
 
-    def _periodic(self, name: str, venue: VenueName, every_ms: int, read: Any) -> None:
+    def _periodic(
+        self, name: str, venue: VenueName, every_ms: int, read: Callable[[VenueName], Coroutine[Any, Any, None]]
+    ) -> None:
         if (name, venue) not in self._tasks and self._take_due(name, venue, every_ms):
             self._spawn((name, venue), read(venue))
 
